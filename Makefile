@@ -1,0 +1,46 @@
+# Every target makes .venv and installs what it needs; with nothing changed that takes no time.
+
+# HOST is not taken from the environment: some shells keep the machine's own name there.
+HOST = 127.0.0.1
+PORT ?= 7071
+DATA ?= .data
+STORAGE ?= embedded
+WORKERS ?= 1
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
+	@echo "Variables of run: HOST PORT DATA STORAGE (embedded, azurite) WORKERS; of all: PYTHON"
+
+# The variables go to Python by the environment, as they were written: a path may hold blanks, quotes and dollars.
+run: override export DATA := $(value DATA)
+run: export HOST := $(HOST)
+run: export PORT := $(PORT)
+run: export STORAGE := $(STORAGE)
+run: export WORKERS := $(WORKERS)
+run: ## run the service on this machine until Ctrl-C
+	@sh localhost/venv.sh localhost/requirements.txt
+	@exec .venv/bin/python -m localhost
+
+demo: ## run the service, store an instance, find it and read it back
+	@sh localhost/venv.sh localhost/requirements.txt
+	@exec .venv/bin/python -m localhost.demo
+
+test: lint ## check style and types, and run all tests
+	.venv/bin/python -m pytest
+
+lint: ## check style and types
+	@sh localhost/venv.sh tests/requirements.txt
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+bench: ## measure what each transaction costs
+	@sh localhost/venv.sh tests/requirements.txt
+	.venv/bin/python -m bench
+
+clean: ## remove .venv, caches and builds; never DATA
+	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What the service costs: CPU, throughput, latency and memory per transaction, beside the same storage used raw."""

@@ -1,0 +1,73 @@
+"""`python -m bench`: measure, print one table, keep the figures in bench/results/."""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.measure import Options, Result, measure
+from bench.service import ROOT
+from bench.table import HEADING, NOTES, line
+
+_STORAGES = {"embedded": ("embedded",), "azurite": ("azurite",), "both": ("embedded", "azurite")}
+
+
+def main() -> int:
+    """Run the benchmark; marks that do not hold are reported and are no failure."""
+    given = _arguments()
+    options = Options(is_quick=given.quick, workers=given.workers, run=int(time.time()))
+    results: list[Result] = []
+    print(HEADING, flush=True)
+    for storage in _STORAGES[given.storage]:
+        data = Path(tempfile.mkdtemp(prefix="bench-", dir=_folder(given.data)))
+        try:
+            for result in measure(storage, data, options):
+                results.append(result)
+                print(line(result), flush=True)
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
+    print(NOTES)
+    print(f"\n{_write(results, options, Path(given.results))}")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what each transaction costs.")
+    parser.add_argument("--storage", choices=sorted(_STORAGES), default="both")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions: a smoke test, no measurement")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the service that answer requests")
+    parser.add_argument("--data", default=str(ROOT / ".data"), help="folder that keeps the data while it runs")
+    parser.add_argument("--results", default=str(ROOT / "bench" / "results"), help="folder of the figures")
+    return parser.parse_args()
+
+
+def _folder(path: str) -> Path:
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write(results: list[Result], options: Options, folder: Path) -> Path:
+    """Write the figures, and what they were measured on, as JSON."""
+    now = datetime.now(UTC)
+    found = {
+        "time": now.isoformat(timespec="seconds"),
+        "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
+        "options": asdict(options),
+        "results": [asdict(result) for result in results],
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{now:%Y%m%dT%H%M%SZ}.json"
+    file.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    return file
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""The CT images of the benchmark: 512 x 512 x 16 bit behind a header of some 170 elements, made here and nowhere else.
+
+All files have the same length: what differs is written over placeholders of fixed width, so that a client can make
+thousands of them without effort and send one pixel buffer for all.
+"""
+
+import io
+import sys
+from array import array
+from dataclasses import dataclass
+from functools import cache
+from hashlib import shake_128
+
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+PER_SERIES = 250
+"""Instances of a series; the next one begins behind it."""
+
+_EDGE = 512
+_PIXEL_ELEMENT_BYTES = 12
+_PATIENT_ID = "BENCH00000000"
+_NUMBER = "00000001"
+
+_STUDY_LEVEL: dict[str, str] = {
+    "SpecificCharacterSet": "ISO_IR 100",
+    "StudyDate": "20240131",
+    "StudyTime": "101500.000000",
+    "AccessionNumber": "A0001",
+    "ReferringPhysicianName": "Refers^Rita",
+    "PatientName": "Bench^Mark",
+    "PatientID": _PATIENT_ID,
+    "PatientBirthDate": "19600229",
+    "PatientSex": "O",
+    "PatientAge": "063Y",
+    "PatientSize": "1.75",
+    "PatientWeight": "80",
+    "StudyID": "1",
+    "StudyDescription": "CT of the phantom",
+    "InstitutionName": "Department of Benchmarks",
+    "InstitutionAddress": "Nowhere 1",
+    "InstitutionalDepartmentName": "Radiology",
+    "PhysiciansOfRecord": "Records^Ron",
+    "PerformingPhysicianName": "Performs^Pia",
+    "OperatorsName": "Operates^Olaf",
+    "AdmittingDiagnosesDescription": "None",
+    "AdditionalPatientHistory": "None that is known",
+    "EthnicGroup": "none",
+    "Occupation": "phantom",
+    "PatientComments": "made for a measurement",
+    "RequestingPhysician": "Asks^Ada",
+    "RequestedProcedureDescription": "CT thorax",
+    "PatientIdentityRemoved": "YES",
+    "DeidentificationMethod": "Never was a person",
+    "TimezoneOffsetFromUTC": "+0000",
+}
+
+_SERIES_LEVEL: dict[str, str] = {
+    "Modality": "CT",
+    "Manufacturer": "Phantom Works",
+    "ManufacturerModelName": "Gradient 512",
+    "StationName": "CT01",
+    "DeviceSerialNumber": "42",
+    "SoftwareVersions": "1.0",
+    "ProtocolName": "Thorax routine",
+    "SeriesDescription": "Thorax 1.0 soft",
+    "SeriesDate": "20240131",
+    "SeriesTime": "101600.000000",
+    "SeriesNumber": "2",
+    "BodyPartExamined": "CHEST",
+    "PatientPosition": "HFS",
+    "ContrastBolusAgent": "none",
+    "ScanOptions": "HELIX",
+    "SliceThickness": "1.0",
+    "KVP": "120",
+    "DataCollectionDiameter": "500",
+    "ReconstructionDiameter": "350",
+    "DistanceSourceToDetector": "1085.6",
+    "DistanceSourceToPatient": "595",
+    "GantryDetectorTilt": "0",
+    "TableHeight": "150",
+    "RotationDirection": "CW",
+    "ExposureTime": "500",
+    "XRayTubeCurrent": "200",
+    "Exposure": "100",
+    "FilterType": "FLAT",
+    "GeneratorPower": "24",
+    "FocalSpots": "1.2",
+    "ConvolutionKernel": "B30f",
+    "SpacingBetweenSlices": "1.0",
+    "DateOfLastCalibration": "20240130",
+    "TimeOfLastCalibration": "060000",
+    "PositionReferenceIndicator": "SN",
+    "Laterality": "",
+    "PerformedProcedureStepStartDate": "20240131",
+    "PerformedProcedureStepStartTime": "101500",
+    "PerformedProcedureStepID": "P1",
+    "PerformedProcedureStepDescription": "CT thorax",
+    "CommentsOnThePerformedProcedureStep": "none",
+    "RequestedProcedureID": "R1",
+    "ScheduledProcedureStepID": "S1",
+}
+
+_INSTANCE_LEVEL: dict[str, str | int | float | list[str] | list[float]] = {
+    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "HELIX"],
+    "InstanceCreationDate": "20240131",
+    "InstanceCreationTime": "101700.000000",
+    "ContentDate": "20240131",
+    "ContentTime": "101700.000000",
+    "AcquisitionDate": "20240131",
+    "AcquisitionTime": "101630.000000",
+    "AcquisitionDateTime": "20240131101630.000000",
+    "AcquisitionNumber": "1",
+    "InstanceNumber": _NUMBER,
+    "ImageComments": "gradient with noise",
+    "ImagePositionPatient": ["-175", "-175", "-100.5"],
+    "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
+    "SliceLocation": "-100.5",
+    "SingleCollimationWidth": 0.6,
+    "TotalCollimationWidth": 38.4,
+    "TableSpeed": 46.0,
+    "TableFeedPerRotation": 23.0,
+    "SpiralPitchFactor": 0.6,
+    "ExposureModulationType": "NONE",
+    "EstimatedDoseSaving": 0.0,
+    "CTDIvol": 6.7,
+    "DataCollectionCenterPatient": [0.0, -175.0, -100.5],
+    "ReconstructionTargetCenterPatient": [0.0, -175.0, -100.5],
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+    "Rows": _EDGE,
+    "Columns": _EDGE,
+    "PixelSpacing": ["0.68359375", "0.68359375"],
+    "BitsAllocated": 16,
+    "BitsStored": 12,
+    "HighBit": 11,
+    "PixelRepresentation": 0,
+    "SmallestImagePixelValue": 0,
+    "LargestImagePixelValue": 1277,
+    "BurnedInAnnotation": "NO",
+    "LossyImageCompression": "00",
+    "WindowCenter": ["40", "-600"],
+    "WindowWidth": ["400", "1200"],
+    "WindowCenterWidthExplanation": ["MEDIASTINUM", "LUNG"],
+    "RescaleIntercept": "-1024",
+    "RescaleSlope": "1",
+    "RescaleType": "HU",
+    "PresentationLUTShape": "IDENTITY",
+}
+
+_CODES = {
+    "ProcedureCodeSequence": ("P1-0001", "Computed tomography of thorax"),
+    "RequestedProcedureCodeSequence": ("P1-0001", "Computed tomography of thorax"),
+    "PerformedProtocolCodeSequence": ("P1-0002", "Thorax routine"),
+    "AnatomicRegionSequence": ("51185008", "Thoracic structure"),
+    "ContrastBolusAgentSequence": ("C-0000", "No contrast"),
+}
+_PRIVATE_BLOCKS = 2
+_PRIVATE_ELEMENTS = 9
+_PRIVATE_VALUES: tuple[tuple[str, str | float | bytes], ...] = (
+    ("LO", "private text"),
+    ("DS", "1.25"),
+    ("FD", 2.5),
+    ("UN", bytes(16)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What makes one file differ from the others."""
+
+    study: str
+    series: str
+    instance: str
+    patient_id: str
+    number: str
+
+    @property
+    def path(self) -> str:
+        """The path of the instance below a service's base."""
+        return f"/studies/{self.study}/series/{self.series}/instances/{self.instance}"
+
+
+_PLACEHOLDERS = Names("2.25.1" + "1" * 20, "2.25.2" + "2" * 20, "2.25.3" + "3" * 20, _PATIENT_ID, _NUMBER)
+
+
+def names(run: int, group: int, number: int, per_study: int) -> Names:
+    """Return the names of instance *number* of a *group*; a group begins a new study every *per_study* instances."""
+    study, series = number // per_study, number // min(PER_SERIES, per_study)
+    return Names(
+        study=_uid(1, run, group, study),
+        series=_uid(2, run, group, series),
+        instance=_uid(3, run, group, number),
+        patient_id=f"BENCH{group % 100:02d}{study:06d}",
+        number=f"{number + 1:08d}",
+    )
+
+
+def _uid(kind: int, run: int, group: int, number: int) -> str:
+    """Return a UID of the same width as its placeholder."""
+    return f"2.25.{kind}{run:010d}{group:03d}{number:07d}"
+
+
+class Template:
+    """The bytes that all files share, and where they differ."""
+
+    def __init__(self) -> None:
+        self._pixels = memoryview(_pixels())
+        buffer = io.BytesIO()
+        pydicom.dcmwrite(buffer, dataset(bytes(self._pixels)), enforce_file_format=True)
+        self._header = buffer.getvalue()[: -len(self._pixels)]
+
+    def file(self, differing: Names, *, with_pixels: bool = True) -> tuple[bytes, memoryview]:
+        """Return a Part 10 file as its header and its pixel data, which all files share."""
+        header = self._header
+        for name in Names.__slots__:
+            header = header.replace(getattr(_PLACEHOLDERS, name).encode(), getattr(differing, name).encode())
+        if with_pixels:
+            return header, self._pixels
+        return header[:-_PIXEL_ELEMENT_BYTES], self._pixels[:0]
+
+    def length(self, *, with_pixels: bool = True) -> int:
+        """Return the length in bytes of every file."""
+        return len(self._header) + (len(self._pixels) if with_pixels else -_PIXEL_ELEMENT_BYTES)
+
+
+@cache
+def template() -> Template:
+    """Return the one template of this process."""
+    return Template()
+
+
+def dataset(pixels: bytes) -> Dataset:
+    """Return the data set that the files are written from, with placeholders where they differ."""
+    found = Dataset()
+    for keyword, value in (_STUDY_LEVEL | _SERIES_LEVEL | _INSTANCE_LEVEL).items():
+        setattr(found, keyword, value)
+    found.SOPClassUID = CTImageStorage
+    found.SOPInstanceUID = _PLACEHOLDERS.instance
+    found.StudyInstanceUID = _PLACEHOLDERS.study
+    found.SeriesInstanceUID = _PLACEHOLDERS.series
+    found.FrameOfReferenceUID = "2.25.44444444444444444444"
+    for keyword, (value, meaning) in _CODES.items():
+        setattr(found, keyword, Sequence([_code(value, meaning)]))
+    found.ReferencedStudySequence = Sequence([_reference("1.2.840.10008.3.1.2.3.1")])
+    found.ReferencedImageSequence = Sequence([_reference(CTImageStorage), _reference(CTImageStorage)])
+    request = Dataset()
+    request.RequestedProcedureID = "R1"
+    request.ScheduledProcedureStepID = "S1"
+    request.ScheduledProcedureStepDescription = "CT thorax"
+    found.RequestAttributesSequence = Sequence([request])
+    for number in range(_PRIVATE_BLOCKS):
+        block = found.private_block(0x0019 + 2 * number, f"BENCH BLOCK {number}", create=True)
+        for offset in range(_PRIVATE_ELEMENTS):
+            block.add_new(offset + 1, *_PRIVATE_VALUES[offset % len(_PRIVATE_VALUES)])
+    found.add_new("PixelData", "OW", pixels)
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return found
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "99BENCH"
+    item.CodeMeaning = meaning
+    return item
+
+
+def _reference(sop_class: str) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = sop_class
+    item.ReferencedSOPInstanceUID = "2.25.55555555555555555555"
+    return item
+
+
+def _pixels() -> bytes:
+    """Return a gradient along both edges with noise in its low bits, 12 bits in 16, little endian."""
+    noise = shake_128(b"bench").digest(_EDGE * _EDGE)
+    values = array("H", (x + y + (noise[y * _EDGE + x]) for y in range(_EDGE) for x in range(_EDGE)))
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tobytes()

@@ -1,0 +1,182 @@
+"""One storage measured: the service started, every row run against it, the raw storage asked in between."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.client import Client
+from bench.instances import names, template
+from bench.load import Job, Load, Stored
+from bench.raw import RawJob, RawRates
+from bench.rows import ROWS, Count, Row, Transaction, marks_hold
+from bench.service import ROOT, Service, running
+
+_BASE = "/v2"
+_AS_STORED = "transfer-syntax=*"
+_DICOM_JSON = "application/dicom+json"
+_WARM_UP = Row("warm_up", "", Transaction.STORE, 4, Count(8, 2), Count(8, 2))
+_STORING = frozenset({Transaction.STORE, Transaction.FILL})
+
+_ACCEPT = {
+    Transaction.INSTANCES: f"application/dicom; {_AS_STORED}",
+    Transaction.STUDY: f'multipart/related; type="application/dicom"; {_AS_STORED}',
+    Transaction.METADATA: _DICOM_JSON,
+    Transaction.SEARCH: _DICOM_JSON,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run measures; `run` makes its UIDs its own."""
+
+    is_quick: bool
+    workers: int
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The figures of one row on one storage; the raw rate and its ratio are None where a row has none."""
+
+    storage: str
+    row: str
+    title: str
+    unit: str
+    concurrency: int
+    requests: int
+    per_request: int
+    cpu_ms: float
+    per_s: float
+    p50_ms: float
+    first_byte_ms: float
+    peak_mib: float
+    client_cpu_ms: float
+    raw_per_s: float | None
+    ratio: float | None
+    marks: dict[str, bool]
+
+
+class IncompleteAnswer(Exception):
+    """The service sent fewer bytes than were stored."""
+
+
+def measure(storage: str, data: Path, options: Options) -> Iterator[Result]:
+    """Yield the result of each row as soon as it is measured."""
+    with running(storage, data / "service", options.workers) as service:
+        # Imports, connections and caches are not what a row costs.
+        for row in (_WARM_UP, *(_reading_warm_up(row) for row in ROWS if row.transaction not in _STORING)):
+            Client(_job(row, service, options)).go()
+        raw: dict[int, RawRates] = {}
+        for row in ROWS:
+            if row.raw and row.concurrency not in raw:
+                raw[row.concurrency] = _raw(row, data / "raw", service, options)
+            yield _measure_row(row, storage, service, options, raw.get(row.concurrency))
+
+
+def _reading_warm_up(row: Row) -> Row:
+    return Row("warm_up", "", row.transaction, 4, Count(8), Count(8), of="warm_up")
+
+
+def _measure_row(row: Row, storage: str, service: Service, options: Options, raw: RawRates | None) -> Result:
+    count = _count(row, options)
+    items = count.instances if row.unit == "instance" else count.requests
+    client = Client(_job(row, service, options))
+    service.reset_peak()
+    cpu_s = service.cpu_s()
+    load = client.go()
+    cpu_s = service.cpu_s() - cpu_s
+    if row.transaction in {Transaction.INSTANCES, Transaction.STUDY}:
+        _check_length(load, items)
+    per_s = items / load.wall_s
+    figures = {
+        "cpu_ms": cpu_s * 1000 / items,
+        "per_s": per_s,
+        "p50_ms": load.latency_ms,
+        "first_byte_ms": load.first_byte_ms,
+        "peak_mib": service.peak_mib(),
+        "client_cpu_ms": load.client_cpu_s * 1000 / items,
+    }
+    raw_per_s = getattr(raw, row.raw) if row.raw else None
+    return Result(
+        storage=storage,
+        row=row.name,
+        title=row.title,
+        unit=row.unit,
+        concurrency=row.concurrency,
+        requests=count.requests,
+        per_request=count.per_request,
+        **figures,
+        raw_per_s=raw_per_s,
+        ratio=per_s / raw_per_s if raw_per_s else None,
+        marks=marks_hold(row, storage, figures),
+    )
+
+
+def _check_length(load: Load, instances: int) -> None:
+    expected = instances * template().length()
+    if load.received_bytes < expected:
+        raise IncompleteAnswer(f"{load.received_bytes} bytes were answered; expected at least {expected}.")
+
+
+def _count(row: Row, options: Options) -> Count:
+    return row.quick if options.is_quick else row.full
+
+
+def _job(row: Row, service: Service, options: Options) -> Job:
+    """Return what the load client is to send for a row."""
+    count = _count(row, options)
+    url = service.url + _BASE
+    if row.transaction in _STORING:
+        with_pixels = row.transaction is Transaction.STORE
+        store = Stored(options.run, _group(row.name), count.per_request, _per_study(row, options), with_pixels)
+        return Job(url, row.concurrency, count.requests, store)
+    paths = tuple(dict.fromkeys(_paths(row, options)))
+    return Job(url, row.concurrency, count.requests, None, paths, _ACCEPT[row.transaction])
+
+
+def _paths(row: Row, options: Options) -> Iterator[str]:
+    """Yield the paths that a row that reads asks for."""
+    stored = _row_of(row.of)
+    per_study = _per_study(stored, options)
+    for number in range(_count(stored, options).instances):
+        one = names(options.run, _group(stored.name), number, per_study)
+        match row.transaction:
+            case Transaction.INSTANCES:
+                yield one.path
+            case Transaction.STUDY:
+                yield f"/studies/{one.study}"
+            case Transaction.METADATA:
+                yield f"/studies/{one.study}/metadata"
+            case _:
+                yield f"/studies?PatientID={one.patient_id}"
+
+
+def _row_of(name: str) -> Row:
+    return next(row for row in (_WARM_UP, *ROWS) if row.name == name)
+
+
+def _group(name: str) -> int:
+    """Return the number that keeps a row's instances apart from the others'."""
+    return [_WARM_UP.name, *(row.name for row in ROWS)].index(name)
+
+
+def _per_study(row: Row, options: Options) -> int:
+    return row.per_study or _count(row, options).instances
+
+
+def _raw(row: Row, folder: Path, service: Service, options: Options) -> RawRates:
+    """Return the rates of the service's storage used raw, at the row's concurrency."""
+    files = 24 if options.is_quick else 300
+    job = RawJob(row.concurrency, files, str(folder), service.connection_string())
+    answer = subprocess.run(
+        [sys.executable, "-m", "bench.raw"],
+        cwd=ROOT,
+        input=json.dumps(asdict(job)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return RawRates(**json.loads(answer.stdout))

@@ -1,0 +1,10 @@
+"""Every function of the app."""
+
+import azure.functions as func
+
+from shared.routes import background, studies, system
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+app.register_functions(studies.blueprint)
+app.register_functions(system.blueprint)
+app.register_functions(background.blueprint)

@@ -1,0 +1,1 @@
+"""The DICOM service: everything the functions of `function_app.py` call."""

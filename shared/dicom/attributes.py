@@ -1,0 +1,140 @@
+"""The searchable attributes: one table, read by the indexer, the query parser, the validator and the search.
+
+Adding a searchable attribute is one row here, one column in `index/tables.py` and a migration.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
+
+from shared.model import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One attribute that the index knows; `column` is the column of its level's table that holds the folded value."""
+
+    keyword: str
+    tag: str
+    vr: str
+    level: Level
+    column: str
+
+
+def tag_of(keyword: str) -> str:
+    """Return the tag of a dictionary *keyword* as 8 upper-case hexadecimal digits (PS3.6 §6).
+
+    Raises
+    ------
+    KeyError
+        The dictionary has no such keyword.
+    """
+    # The dictionary also has retired elements without a keyword.
+    number = tag_for_keyword(keyword) if keyword else None
+    if number is None:
+        raise KeyError(keyword)
+    return f"{number:08X}"
+
+
+def keyword_of(tag: str) -> str:
+    """Return the dictionary keyword of a *tag* of 8 hexadecimal digits; "" where there is none, as for private ones."""
+    return keyword_for_tag(int(tag, 16))
+
+
+_SEARCHABLE: Mapping[Level, Mapping[str, str]] = {
+    Level.STUDY: {
+        "StudyInstanceUID": "study_uid",
+        "PatientName": "patient_name",
+        "PatientID": "patient_id",
+        "PatientBirthDate": "patient_birth_date",
+        "PatientSex": "patient_sex",
+        "AccessionNumber": "accession_number",
+        "ReferringPhysicianName": "referring_physician_name",
+        "StudyDate": "study_date",
+        "StudyTime": "study_time",
+        "StudyID": "study_id",
+        "StudyDescription": "study_description",
+    },
+    Level.SERIES: {
+        "SeriesInstanceUID": "series_uid",
+        "Modality": "modality",
+        "SeriesNumber": "series_number",
+        "SeriesDescription": "series_description",
+        "BodyPartExamined": "body_part_examined",
+        "PerformedProcedureStepStartDate": "performed_procedure_step_start_date",
+        "PerformedProcedureStepStartTime": "performed_procedure_step_start_time",
+        "ManufacturerModelName": "manufacturer_model_name",
+    },
+    Level.INSTANCE: {
+        "SOPInstanceUID": "sop_uid",
+        "SOPClassUID": "sop_class_uid",
+        "InstanceNumber": "instance_number",
+    },
+}
+
+SEARCHABLE: Mapping[str, Attribute] = {
+    keyword: Attribute(keyword, tag_of(keyword), dictionary_VR(keyword), level, column)
+    for level, columns in _SEARCHABLE.items()
+    for keyword, column in columns.items()
+}
+"""The attributes that have a column, by keyword. `ModalitiesInStudy` has none: it is asked of the series."""
+
+NUMBERS = frozenset({"IS"})
+"""VRs whose index value is a number; all others are text."""
+
+
+def _tags(keywords: str) -> tuple[str, ...]:
+    return tuple(tag_of(keyword) for keyword in keywords.split())
+
+
+_LONG: Mapping[Level, tuple[str, ...]] = {
+    Level.STUDY: _tags(
+        "SpecificCharacterSet StudyDate StudyTime AccessionNumber InstanceAvailability ReferringPhysicianName"
+        " TimezoneOffsetFromUTC PatientName PatientID PatientBirthDate PatientSex StudyInstanceUID StudyID"
+    ),
+    Level.SERIES: _tags(
+        "SpecificCharacterSet Modality TimezoneOffsetFromUTC SeriesDescription SeriesInstanceUID"
+        " PerformedProcedureStepStartDate PerformedProcedureStepStartTime RequestAttributesSequence"
+    ),
+    Level.INSTANCE: _tags(
+        "SpecificCharacterSet SOPClassUID SOPInstanceUID InstanceAvailability TimezoneOffsetFromUTC"
+        " InstanceNumber Rows Columns BitsAllocated NumberOfFrames"
+    ),
+}
+
+_SHORT: Mapping[Level, tuple[str, ...]] = {
+    Level.STUDY: _tags(
+        "StudyInstanceUID StudyDate StudyDescription AccessionNumber ReferringPhysicianName PatientName PatientID"
+        " PatientBirthDate"
+    ),
+    Level.SERIES: _tags("SeriesInstanceUID Modality PerformedProcedureStepStartDate ManufacturerModelName"),
+    Level.INSTANCE: _tags("SOPInstanceUID"),
+}
+
+DEFAULTS: Mapping[str, Mapping[Level, tuple[str, ...]]] = {"long": _LONG, "short": _SHORT}
+"""What a search returns of each level, by tag, when nothing is asked for; versions name the table they use."""
+
+ALL: Mapping[Level, tuple[str, ...]] = {
+    Level.STUDY: _LONG[Level.STUDY]
+    + _tags(
+        "StudyDescription AnatomicRegionsInStudyCodeSequence ProcedureCodeSequence NameOfPhysiciansReadingStudy"
+        " AdmittingDiagnosesDescription ReferencedStudySequence PatientAge PatientSize PatientWeight Occupation"
+        " AdditionalPatientHistory"
+    ),
+    Level.SERIES: _LONG[Level.SERIES]
+    + _tags("SeriesNumber Laterality SeriesDate SeriesTime ManufacturerModelName BodyPartExamined"),
+    Level.INSTANCE: _LONG[Level.INSTANCE],
+}
+"""What `includefield=all` returns of each level, by tag, in every version."""
+
+RETURNED: Mapping[Level, frozenset[str]] = {level: frozenset(ALL[level]) | frozenset(_SHORT[level]) for level in Level}
+"""What the index keeps of each level beside its columns, so that an ordinary search reads no metadata."""
+
+COMPUTED: Mapping[str, Level] = {
+    tag_of("ModalitiesInStudy"): Level.STUDY,
+    tag_of("NumberOfStudyRelatedSeries"): Level.STUDY,
+    tag_of("NumberOfStudyRelatedInstances"): Level.STUDY,
+    tag_of("NumberOfSeriesRelatedInstances"): Level.SERIES,
+}
+"""What a search can return of a level that no data set holds (PS3.4 §C.6.1.1), by tag."""

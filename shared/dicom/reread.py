@@ -1,0 +1,36 @@
+"""A second opinion from pydicom on a sequence whose inside does not fit its outside."""
+
+from io import BytesIO
+
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+
+from shared.errors import UnreadableFile
+
+MAX_BYTES = 4 * 1024 * 1024
+"""pydicom copies nested values level by level, so a large and deep one could cost minutes."""
+
+
+def reread(element: bytes, *, is_implicit: bool, order: str) -> bytes:
+    """Return a data element as pydicom understands it, in explicit VR little endian.
+
+    Text passes through unchanged: it is taken for ISO 8859-1 both ways.
+
+    Raises
+    ------
+    UnreadableFile
+        When pydicom cannot make sense of it either, or must not be asked.
+    """
+    if len(element) > MAX_BYTES:
+        raise UnreadableFile(f"{len(element)} bytes are too many to be read again; at most {MAX_BYTES} are")
+    try:
+        dataset = read_dataset(BytesIO(element), is_implicit, order == "<")
+        for _ in dataset.iterall():  # makes pydicom take raw values apart, so that it writes them anew
+            pass
+        clean = DicomBytesIO()
+        clean.is_little_endian, clean.is_implicit_VR = True, False
+        write_dataset(clean, dataset)
+    except Exception as error:  # pydicom raises whatever a broken value leads it to
+        raise UnreadableFile("pydicom cannot read it either") from error
+    return clean.getvalue()

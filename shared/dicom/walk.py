@@ -1,0 +1,409 @@
+"""The data elements of one file, nested ones included, from windows of its bytes to DICOM JSON (PS3.5 §7).
+
+Knows how elements, sequences, items and fragments are laid out, and where a value must end; nothing about files.
+"""
+
+from struct import error as StructError  # noqa: N812 -- an exception in spite of its name
+
+from typing import TypeAlias
+
+from shared.dicom.bulk import (
+    INLINE_BYTES,
+    ITEM,
+    ITEM_END,
+    ITEM_HEAD,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    BulkValue,
+    skip_fragments,
+)
+from shared.dicom.charset import DEFAULT, Charset, charset_of
+from shared.dicom.dictionary import EXPLICIT, IMPLICIT, UNDEFINED, Encoding, Kind, settled, vr_of
+from shared.dicom.elements import BINARY, MAX_CHARACTERS, READERS, Dataset, Element, binary
+from shared.dicom.reread import reread
+from shared.errors import UnreadableFile
+
+MAX_DEPTH = 64
+"""Sequences within sequences. Writers and readers of JSON stop soon after: orjson at 254 levels, three for each."""
+
+Place: TypeAlias = tuple[int, int, int, int]
+"""Of an element in the window: its position, where its value starts, the length of that, the end of its data set."""
+
+_NUMERIC_TEXT, _SEQUENCE, _DELIMITER = int(Kind.NUMERIC_TEXT), int(Kind.SEQUENCE), int(Kind.DELIMITER)
+_IMPLICIT, _UNKNOWN = int(Kind.IMPLICIT), int(Kind.UNKNOWN)
+_ITEM_END_TAG = "{:04X}{:04X}".format(*ITEM_END)
+
+_HEAD = 8
+_LONG_HEAD = 12
+_LONGEST_SHORT_VALUE = 0xFFFF
+
+
+class _Incomplete(Exception):
+    """The window ends inside a top-level element; `wanted` bytes of it are needed, 0 when that is not known."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(wanted)
+        self.wanted = wanted
+
+
+class _Damaged(Exception):
+    """The inside of a sequence does not fit its outside; the text says where."""
+
+
+class Walk:
+    """Reads the data set of one file window by window; what has been read so far is in its attributes.
+
+    Parameters
+    ----------
+    order
+        Byte order, "<" or ">".
+    is_implicit
+        What the transfer syntax says; the first element may prove it wrong.
+    inline_bytes
+        Binary values longer than this are bulk data.
+    """
+
+    def __init__(self, order: str, *, is_implicit: bool, inline_bytes: int = INLINE_BYTES) -> None:
+        self.dataset: Dataset = {}
+        self.bulk: list[BulkValue] = []
+        self.pixel_data: BulkValue | None = None
+        self.overlong: list[str] = []
+        """Paths of DS and IS with a value longer than their VR allows."""
+        self.doubts: list[str] = []
+        """Why pydicom was asked, for each time."""
+        self.skipped = 0
+        """Bytes of top-level bulk values, behind us or still to be skipped."""
+        self.wanted = 0
+        """After an incomplete element: bytes needed from its start on, 0 when that is not known."""
+        self.in_fragments = False
+        """Whether the next bytes are fragments of encapsulated pixel data."""
+
+        self.order = order
+        self._is_implicit = is_implicit
+        self._inline_bytes = inline_bytes
+        self._encoding: Encoding | None = None
+        self._charset = DEFAULT
+        self._window, self._base, self._end = b"", 0, 0
+        self._start = 0
+        self._tags: list[str] = []
+        self._items: list[int] = []
+        self._is_closed = False
+        self._marks: tuple[int, int, int, Charset] = (0, 0, 0, DEFAULT)
+        self._unsigned: list[tuple[Element, bytes]] = []
+
+    def read(self, window: bytes, start: int, end: int, base: int) -> int:
+        """Read on at *start* of a window and return the position of the first byte not consumed.
+
+        Parameters
+        ----------
+        end
+            Nothing is read at or behind it.
+        base
+            Offset of the window in the file.
+
+        Returns
+        -------
+        int
+            *end* or more when all was read; the bytes between are bulk data to be skipped. Less when an element is
+            incomplete: `wanted` says how much of it the next window must hold.
+
+        Raises
+        ------
+        UnreadableFile
+            When what is there is no data element, or is damaged beyond what pydicom would read.
+        """
+        self._window, self._base, self._end = window, base, end
+        position = start
+        while position < end:
+            try:
+                position = self._fragments(position) if self.in_fragments else self._top(position)
+            except _Incomplete as incomplete:
+                self._forget()
+                self.wanted = incomplete.wanted
+                return self._start
+            except _Damaged as damage:
+                self._forget()
+                position = self._reread(damage)
+        return position
+
+    def settle(self) -> None:
+        """Do what only the end of the data set allows: signed values, and the order of tags (PS3.18 §F.2.2)."""
+        self._sign(self.dataset, 0)
+        tags = sorted(self.dataset)
+        if tags != list(self.dataset):
+            self.dataset = {tag: self.dataset[tag] for tag in tags}
+
+    def _top(self, position: int) -> int:
+        """Read top-level elements up to the end of the window or the start of fragments."""
+        self._start = position
+        if self._encoding is None:
+            if position + _HEAD > self._end:
+                raise _Incomplete(_HEAD)
+            vr = self._window[position + 4 : position + 6]
+            self._encoding = (EXPLICIT if vr.isalpha() and vr.isupper() else IMPLICIT)[self.order]
+        return self._walk(self._encoding, self.dataset, position, self._end, is_delimited=False)
+
+    def _walk(self, encoding: Encoding, out: Dataset, position: int, end: int, *, is_delimited: bool) -> int:
+        """Read the elements of one data set into *out* and return where it ends.
+
+        Speed matters here more than anywhere: one turn of the loop for each element of each file.
+        """
+        window = self._window
+        head, plan = encoding.head, encoding.plan
+        charset = self._charset
+        first, last = position, end - _HEAD
+        while position <= last:
+            key, length = head(window, position)
+            tag, vr, kind, value_at, read = plan(key)
+            start = position + value_at
+            if kind <= _NUMERIC_TEXT:
+                stop = start + length
+                if stop > end:
+                    raise self._overrun(tag, position, stop, end)
+                if length:
+                    try:
+                        out[tag] = read(window, start, stop, charset)
+                    except StructError:  # no whole number of values: not what its VR says
+                        self._binary(out, tag, "UN", (position, start, length, end))
+                    if kind and length > MAX_CHARACTERS[vr]:
+                        self._measure(tag, vr, start, stop)
+                else:
+                    out[tag] = {"vr": vr}
+                position = stop
+                continue
+            if value_at == _LONG_HEAD:
+                if start > end:
+                    raise self._overrun(tag, position, start, end)
+                (length,) = encoding.length(window, position + _HEAD)
+            if kind == _SEQUENCE:
+                position = self._sequence(encoding, out, tag, (position, start, length, end))
+                continue
+            if kind == _DELIMITER:
+                position += _HEAD
+                if tag == _ITEM_END_TAG and self._tags:
+                    return position
+                self._check_stray(tag, position - _HEAD)
+                continue
+            if kind == _IMPLICIT and position == first and self._tags:  # so is all of the item (PS3.5 §6.2.2)
+                return self._walk(IMPLICIT[self.order], out, position, end, is_delimited=is_delimited)
+            if kind == _IMPLICIT:
+                implicit = IMPLICIT[self.order]
+                key, length = implicit.head(window, position)
+                tag, vr, *_ = implicit.plan(key)
+                position = self._element(implicit, out, tag, vr, (position, position + _HEAD, length, end))
+            elif kind == _UNKNOWN:
+                raise UnreadableFile(f"{self._where(tag, position)}: its VR is none of PS3.5 §6.2")
+            else:
+                position = self._element(encoding, out, tag, vr, (position, start, length, end))
+            if self.in_fragments:
+                return position
+            charset = self._charset
+        if position < end or is_delimited:
+            raise self._overrun("", position, position + _HEAD, end)
+        return position
+
+    def _sequence(self, encoding: Encoding, out: Dataset, tag: str, place: Place) -> int:
+        """Read a sequence into *out* (PS3.5 §7.5) and return the position behind it."""
+        position, start, length, end = place
+        is_open = length == UNDEFINED
+        stop = end if is_open else start + length
+        if stop > end:
+            raise self._overrun(tag, position, stop, end)
+        if not self._tags:
+            self._start, self._is_closed = position, not is_open
+            self._marks = len(self.bulk), len(self.overlong), len(self._unsigned), self._charset
+        elif len(self._tags) >= MAX_DEPTH:
+            raise UnreadableFile(f"{self._where(tag, position)}: more than {MAX_DEPTH} sequences within each other")
+        self._tags.append(tag)
+        self._items.append(0)
+        items: list[Dataset] = []
+        is_ended = False
+        at = start
+        while at < stop and not is_ended:
+            if at + ITEM_HEAD > stop:
+                raise self._overrun(tag, at, at + ITEM_HEAD, stop)
+            group, element, item_length = encoding.item(self._window, at)
+            if (group, element) == ITEM:
+                item, at = self._item(encoding, tag, (at, at + ITEM_HEAD, item_length, stop))
+                items.append(item)
+            elif (group, element) == SEQUENCE_END:
+                is_ended = True
+                at += ITEM_HEAD
+            else:
+                raise _Damaged(f"{self._where(tag, at)}: an item was expected")
+        if is_open and not is_ended:
+            raise self._overrun(tag, at, at + ITEM_HEAD, stop)
+        self._tags.pop()
+        self._items.pop()
+        out[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+        return at if is_open else stop
+
+    def _item(self, encoding: Encoding, tag: str, place: Place) -> tuple[Dataset, int]:
+        """Read an item and return it with the position behind it; what it says of text and signs ends with it."""
+        position, start, length, end = place
+        self._items[-1] += 1
+        item: Dataset = {}
+        charset, unsigned = self._charset, len(self._unsigned)
+        if length == UNDEFINED:
+            position = self._walk(encoding, item, start, end, is_delimited=True)
+        elif start + length > end:
+            raise self._overrun(tag, position, start + length, end)
+        else:
+            position = self._walk(encoding, item, start, start + length, is_delimited=False)
+        self._charset = charset
+        if len(self._unsigned) > unsigned:
+            self._sign(item, unsigned)
+        return item, position
+
+    def _element(self, encoding: Encoding, out: Dataset, tag: str, vr: str, place: Place) -> int:
+        """Read one element that needs a second look, and return the position behind it."""
+        length = place[2]
+        if vr in ("", "UN"):
+            if length == UNDEFINED:
+                vr = "OB" if tag in PIXEL_DATA else "SQ"  # PS3.5 §6.2.2
+            elif encoding.is_implicit or tag[3] in "13579BDF" or length < _LONGEST_SHORT_VALUE:
+                vr = vr_of(tag, out)
+        only = settled(vr, tag, out, is_implicit=encoding.is_implicit)
+        if only == "SQ":
+            stop = self._sequence(encoding, out, tag, place)
+        elif only in BINARY:
+            stop = self._binary(out, tag, only, place)
+        else:
+            stop = self._value(out, tag, only, place)
+            if vr == "US or SS" and "Value" in out.get(tag, {}):
+                self._unsigned.append((out[tag], self._window[place[1] : stop]))
+        if tag == "00080005":
+            self._charset = charset_of(tuple(str(term or "") for term in out[tag].get("Value", [""])))
+        elif tag.endswith("0000"):
+            out.pop(tag, None)  # group lengths are no part of the model (PS3.18 §F.2.2)
+        return stop
+
+    def _value(self, out: Dataset, tag: str, vr: str, place: Place) -> int:
+        """Read an element with one of the `READERS`, as the loop does for those that are plain."""
+        position, start, length, end = place
+        stop = start + length
+        if stop > end:
+            raise self._overrun(tag, position, stop, end)
+        try:
+            out[tag] = READERS[self.order][vr](self._window, start, stop, self._charset) if length else {"vr": vr}
+        except StructError:
+            self._binary(out, tag, "UN", place)
+        if vr in MAX_CHARACTERS:
+            self._measure(tag, vr, start, stop)
+        return stop
+
+    def _binary(self, out: Dataset, tag: str, vr: str, place: Place) -> int:
+        """Write a short binary value into the JSON, note where a long one lies, and return the position behind it."""
+        position, start, length, end = place
+        is_open, is_top = length == UNDEFINED, not self._tags
+        is_pixel_data = is_top and tag in PIXEL_DATA
+        stop = start if is_open else start + length
+        is_inline = length <= self._inline_bytes and not (is_pixel_data and length)
+        if stop > end and (is_inline or not is_top):
+            raise self._overrun(tag, position, stop, end)
+        if is_inline:
+            out[tag] = binary(vr, self._window[start:stop]) if length else {"vr": vr}
+            return stop
+        value = BulkValue(self._path(tag), vr, self._base + start, None if is_open else length)
+        self.bulk.append(value)
+        out.pop(tag, None)
+        if is_pixel_data:
+            self.pixel_data = value
+        if is_top:
+            self.skipped += stop - start
+            self.in_fragments = is_open
+        elif is_open:
+            stop = self._nested_fragments(tag, start, end)
+        return stop
+
+    def _fragments(self, position: int) -> int:
+        """Skip fragments of the data set itself; the last may end behind the window."""
+        try:
+            stop, is_ended = skip_fragments(EXPLICIT[self.order], self._window, position, self._end)
+        except ValueError as error:
+            raise UnreadableFile(
+                f"{self._where('', error.args[0])}: a fragment or the last one's end was expected"
+            ) from error
+        self.skipped += stop - position
+        self.in_fragments = not is_ended
+        if stop < self._end and self.in_fragments:
+            self._start = stop
+            raise _Incomplete(ITEM_HEAD)
+        return stop
+
+    def _nested_fragments(self, tag: str, position: int, end: int) -> int:
+        try:
+            stop, is_ended = skip_fragments(EXPLICIT[self.order], self._window, position, end)
+        except ValueError as error:
+            raise _Damaged(f"{self._where(tag, error.args[0])}: a fragment was expected") from error
+        if not is_ended:
+            raise self._overrun(tag, position, stop + ITEM_HEAD, end)
+        return stop
+
+    def _measure(self, tag: str, vr: str, start: int, stop: int) -> None:
+        """Note a number whose text is longer than its VR allows, which the JSON does not show."""
+        values = self._window[start:stop].split(b"\\")
+        if any(len(text.strip(b" \0")) > MAX_CHARACTERS[vr] for text in values):
+            self.overlong.append(self._path(tag))
+
+    def _sign(self, dataset: Dataset, since: int) -> None:
+        """Make the "US or SS" values noted *since* signed if this data set has signed pixels (PS3.3 §C.7.6.3.1)."""
+        representation = dataset.get("00280103", {}).get("Value")
+        if not representation:
+            return  # the data set around this one may know
+        if representation[0] == 1:
+            read = READERS[self.order]["SS"]
+            for element, value in self._unsigned[since:]:
+                element.update(read(value, 0, len(value), DEFAULT))
+        del self._unsigned[since:]
+
+    def _reread(self, damage: _Damaged) -> int:
+        """Ask pydicom about the top-level sequence at `_start`, and return the position behind it."""
+        if not self._is_closed or self._encoding is None:
+            raise UnreadableFile(str(damage)) from damage
+        is_implicit = self._encoding.is_implicit
+        length_at = self._start + (4 if is_implicit else _HEAD)
+        stop = length_at + 4 + self._encoding.length(self._window, length_at)[0]
+        try:
+            clean = reread(self._window[self._start : stop], is_implicit=is_implicit, order=self.order)
+            inner = Walk("<", is_implicit=False, inline_bytes=len(clean))
+            inner._charset = self._charset
+            inner.read(clean, 0, len(clean), 0)
+        except UnreadableFile as error:
+            raise UnreadableFile(f"{damage}; {error}") from error
+        inner.settle()
+        self.dataset.update(inner.dataset)
+        self.doubts.append(str(damage))
+        return stop
+
+    def _forget(self) -> None:
+        """Undo what an unfinished sequence left."""
+        if self._tags:
+            bulk, overlong, unsigned, self._charset = self._marks
+            del self.bulk[bulk:], self.overlong[overlong:], self._unsigned[unsigned:]
+            self._tags.clear()
+            self._items.clear()
+
+    def _overrun(self, tag: str, position: int, stop: int, end: int) -> _Incomplete | _Damaged:
+        """Return what it means that something at *position* ends at *stop*, behind its surroundings' *end*."""
+        if not self._tags:
+            self._start = position
+            return _Incomplete(stop - position)
+        if self._is_closed or end < self._end:
+            return _Damaged(f"{self._where(tag, position)}: it ends {stop - end} bytes behind what holds it")
+        return _Incomplete(0)
+
+    def _check_stray(self, tag: str, position: int) -> None:
+        """Raise unless an item or delimiter means nothing where it was found."""
+        if self._tags:
+            raise _Damaged(f"{self._where(tag, position)}: an element or the end of the item was expected")
+        if tag == "FFFEE000":
+            raise UnreadableFile(f"{self._where(tag, position)}: an item outside of a sequence")
+
+    def _path(self, tag: str) -> str:
+        outer = zip(self._tags, self._items, strict=True)
+        return "".join(f"{sequence}/{item}/" for sequence, item in outer) + tag
+
+    def _where(self, tag: str, position: int) -> str:
+        name = f"({tag[:4]},{tag[4:]}) " if tag else ""
+        return f"{name}at byte {self._base + position}"

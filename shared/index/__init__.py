@@ -1,0 +1,1 @@
+"""SQL: rows, searches, change feed."""

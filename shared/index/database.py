@@ -1,0 +1,193 @@
+"""Engines and transactions: the only place that knows SQLite and Azure SQL as two things.
+
+Work is a function of a connection; it runs in a thread, in one transaction, and never holds the event loop.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, select
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from shared.errors import Unavailable
+from shared.index.failures import ATTEMPTS, Overtaken, is_transient, overtaken, translated
+from shared.index.group_commit import GroupWriter
+from shared.index.tables import partition
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_SQLITE_READERS = 4
+_SERVER_CONNECTIONS = 16
+_PAUSE_S = 0.5
+"""Before a piece of work is done again at the engine's wish; twice as long each time."""
+
+_PRAGMAS = (
+    "busy_timeout = 20000",  # ms; other processes write the same file
+    "journal_mode = WAL",  # readers see a snapshot and hinder no writer
+    "synchronous = FULL",  # a commit is durable
+    "foreign_keys = ON",
+    "wal_autocheckpoint = 4000",  # pages; index pages that change again and again are copied once
+    "journal_size_limit = 67108864",
+    "cache_size = -16000",  # KiB
+    "temp_store = MEMORY",
+)
+
+
+class Index:
+    """The index as the rest of the service sees it: work that reads and work that writes."""
+
+    def __init__(self, engine: Engine, *, threads: int, writer: GroupWriter | None = None) -> None:
+        self._engine = engine
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="index")
+        self._writer = writer
+
+    async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return ``work(connection, *args)``, which only reads; on SQLite all of it sees one snapshot.
+
+        Raises
+        ------
+        Unavailable
+            When the database does not answer.
+        """
+        return await _result(self._threads.submit(_run, self._engine, _bound(work, *args, **kwargs)))
+
+    async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Return ``work(connection, *args)`` once its transaction is durable.
+
+        The work may run up to three times: when another writer was first or the engine asks for it. Cancelling
+        the caller never stops a transaction half-way.
+
+        Raises
+        ------
+        Conflict
+            When other writers were first every time.
+        Unavailable
+            When the database does not answer or has no space.
+        """
+        job = _bound(work, *args, **kwargs)
+        if self._writer is not None:
+            return await _result(self._writer.submit(job))
+        return await _result(self._threads.submit(_run, self._engine, job))
+
+    async def check(self) -> None:
+        """Raise `Unavailable` when the index cannot be read now."""
+        await self.read(_look)
+
+    async def close(self) -> None:
+        """Finish what was begun and give back threads and connections."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._threads.shutdown()
+        if self._writer is not None:
+            self._writer.close()
+        self._engine.dispose()
+
+
+def open_index(url: str) -> Index:
+    """Return the index at a SQLAlchemy URL, ``sqlite:///path`` or ``mssql+pyodbc://…``; connects when first used.
+
+    Raises
+    ------
+    Unavailable
+        When the URL names neither, or the driver is missing.
+    """
+    engine = open_engine(url)
+    if engine.dialect.name != "sqlite":
+        return Index(engine, threads=_SERVER_CONNECTIONS)
+    return Index(engine, threads=_SQLITE_READERS, writer=GroupWriter(open_engine(url, writes=True)))
+
+
+def open_engine(url: str, *, writes: bool = False) -> Engine:
+    """Return the engine for a URL; on SQLite one that *writes* takes the write lock when a transaction begins."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise Unavailable("The database's URL cannot be read; sqlite:///path is one.") from error
+    if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
+        return _sqlite_engine(parsed, writes=writes)
+    if parsed.get_backend_name() == "mssql":
+        return _server_engine(parsed)
+    raise Unavailable("The database's URL names neither a SQLite file nor SQL Server.")
+
+
+def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
+    # The driver must not begin transactions by itself: it would begin them without the lock.
+    engine = create_engine(
+        url, connect_args={"isolation_level": None}, pool_size=_SQLITE_READERS, pool_reset_on_return=None
+    )
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    def on_connect(connection: DBAPIConnection, _: object) -> None:
+        cursor = connection.cursor()
+        for pragma in (*_PRAGMAS, f"query_only = {not writes}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def on_begin(connection: Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        try:
+            driver.execute(begin)  # straight to the driver: every transaction passes here
+        except sqlite3.Error as error:
+            raise OperationalError(begin, None, error) from error
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+def _server_engine(url: URL) -> Engine:
+    """Return an engine for Azure SQL. An identity's access token would be put in here, by `do_connect`."""
+    try:
+        engine = create_engine(
+            url,
+            pool_size=_SERVER_CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_recycle=25 * 60,
+            fast_executemany=True,
+        )
+    except ImportError as error:
+        raise Unavailable("SQL Server needs the package pyodbc and an ODBC driver manager.") from error
+    driver: Any = engine.dialect.dbapi
+    driver.pooling = False  # one pool is enough; the driver manager's would keep connections alive unseen
+    return engine
+
+
+def _bound(
+    work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Callable[[Connection], T]:
+    def job(connection: Connection) -> T:
+        return work(connection, *args, **kwargs)
+
+    return job
+
+
+def _run(engine: Engine, job: Callable[[Connection], T]) -> T:
+    """Run *job* in a transaction, again when another writer was first or the engine asks for it."""
+    attempt = 1
+    while True:
+        try:
+            with engine.begin() as connection:
+                return job(connection)
+        except (SQLAlchemyError, Overtaken) as error:
+            if attempt == ATTEMPTS or not (overtaken(error) or is_transient(error)):
+                raise translated(error) from error.__cause__
+        time.sleep(_PAUSE_S * 2 ** (attempt - 1))
+        attempt += 1
+
+
+async def _result(future: Future[T]) -> T:
+    """Wait without holding the loop; a cancelled caller takes back only what has not begun."""
+    return await asyncio.wrap_future(future)
+
+
+def _look(connection: Connection) -> None:
+    connection.execute(select(partition.c.id).limit(1)).first()

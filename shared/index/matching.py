@@ -1,0 +1,142 @@
+"""Clauses that match one attribute against a query's value: one function for each kind of matching (PS3.4 §C.2.2.2)."""
+
+import re
+
+from sqlalchemy import ColumnElement, and_, or_, select, true
+
+from shared.dicom.attributes import Attribute
+from shared.dicom.values import LENGTHS, NUMBERS, TIMES, WORD_LENGTH, cut, earliest, fold, latest, number, words
+from shared.errors import InvalidRequest
+from shared.index.tables import name_word
+
+_WILDCARDS = re.compile(r"[*?]")
+_WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+_LIKE = str.maketrans({"*": "%", "?": "_", "%": r"\%", "_": r"\_", "[": r"\[", "\\": r"\\"})
+_LIST = re.compile(r"[,\\]")
+_UID = re.compile(r"[0-9.]{0,63}[0-9]", re.ASCII)
+_MOST_WORDS = 32
+_SURROGATES = (0xD800, 0xDFFF)
+
+
+def match(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Return the clause that *column* matches *value* as the attribute's VR wants it.
+
+    Raises
+    ------
+    InvalidRequest
+        When the value is none of the VR; names the attribute.
+    """
+    if attribute.vr in NUMBERS:
+        return _number(attribute, column, value)
+    if attribute.vr in TIMES:
+        return _moment(attribute, column, value)
+    if attribute.vr == "UI":
+        return _uid_list(attribute, column, value)
+    if attribute.vr in _WILDCARD_VRS and _WILDCARDS.search(value):
+        return _wildcard(attribute, column, value)
+    folded = cut(fold(value, attribute.vr), LENGTHS[attribute.vr])
+    return _name(column, folded) if attribute.vr == "PN" else column == folded
+
+
+def match_any(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Return the clause that *column* matches one of the values that commas or backslashes part.
+
+    For code strings, which hold neither (PS3.5 §6.2).
+    """
+    return or_(*(match(attribute, column, item.strip()) for item in _LIST.split(value)))
+
+
+def match_words(
+    attribute: Attribute, partition_id: int, study_id: ColumnElement[int], value: str
+) -> ColumnElement[bool]:
+    """Return the clause of fuzzy matching: the value's words begin consecutive words of the name, in order.
+
+    A value with wildcards is none of words: `match` takes it.
+    """
+    if '"' in value:
+        raise InvalidRequest(f"{attribute.keyword}: fuzzy matching takes no quotation mark.")
+    wanted = words(fold(value, "PN"))
+    if not 0 < len(wanted) <= _MOST_WORDS:
+        raise InvalidRequest(f"{attribute.keyword}: fuzzy matching takes 1 to {_MOST_WORDS} words.")
+    first = name_word.alias("word_0")
+    found = select(first.c.study_id).where(
+        first.c.partition_id == partition_id,
+        first.c.keyword == attribute.keyword,
+        _begins(first.c.word, cut(wanted[0][1], WORD_LENGTH)),
+    )
+    for position, word in wanted[1:]:
+        other = name_word.alias(f"word_{position}")
+        neighbour = and_(
+            other.c.study_id == first.c.study_id,
+            other.c.keyword == first.c.keyword,
+            other.c.position == first.c.position + position,
+            _begins(other.c.word, cut(word, WORD_LENGTH)),
+        )
+        found = found.join(other, neighbour)
+    return study_id.in_(found)
+
+
+def has_wildcards(value: str) -> bool:
+    """Whether the value holds `*` or `?`."""
+    return _WILDCARDS.search(value) is not None
+
+
+def _number(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Match by value: `0003` is 3."""
+    wanted = number(value, attribute.vr)
+    if wanted is None:
+        raise InvalidRequest(f"{attribute.keyword}: a number of VR {attribute.vr} is expected.")
+    return column == wanted
+
+
+def _moment(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Match a date or time, or a range: both ends inclusive, either may be open (PS3.4 §C.2.2.2.5)."""
+    low, dash, high = (part.strip() for part in value.partition("-"))
+    begin, end = earliest(low, attribute.vr), latest(high, attribute.vr)
+    if (low and begin is None) or (high and end is None) or not (low or high):
+        raise InvalidRequest(f"{attribute.keyword}: a value of VR {attribute.vr}, or a range of two, is expected.")
+    if not dash:
+        return column == begin
+    if begin is not None and end is not None and begin > end:
+        raise InvalidRequest(f"{attribute.keyword}: the range ends before it begins.")
+    return and_(*([column >= begin] if begin else []), *([column <= end] if end else []))
+
+
+def _uid_list(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Match any UID of a list (PS3.4 §C.2.2.2.2); a backslash parts them as well as a comma."""
+    uids = [item.strip(" \0") for item in _LIST.split(value)]
+    if not all(_UID.fullmatch(uid) for uid in uids):
+        raise InvalidRequest(f"{attribute.keyword}: a UID, or several parted by commas, is expected.")
+    return column.in_(sorted(set(uids))) if len(uids) > 1 else column == uids[0]
+
+
+def _wildcard(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    """Match `*` and `?` (PS3.4 §C.2.2.2.4); `*` alone matches the absent value too, as universal matching does."""
+    folded = re.sub(r"\*+", "*", fold(value, attribute.vr))
+    if folded == "*":
+        return true()
+    beginning = _WILDCARDS.split(folded)[0]
+    like = column.like(folded.translate(_LIKE), escape="\\")
+    return and_(_begins(column, beginning), like) if beginning else like  # the beginning can use an index
+
+
+def _name(column: ColumnElement[str], folded: str) -> ColumnElement[bool]:
+    """Match a whole name, or its first component group when only one is given (PS3.5 §6.2.1)."""
+    return column == folded if "=" in folded else or_(column == folded, _begins(column, f"{folded}="))
+
+
+def _begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+    """Match a prefix by order alone, which every engine answers from an index."""
+    after = _after(prefix)
+    return column >= prefix if after is None else and_(column >= prefix, column < after)
+
+
+def _after(prefix: str) -> str | None:
+    """Return the least text above everything that begins with *prefix*; None when there is none."""
+    for length in range(len(prefix), 0, -1):
+        following = ord(prefix[length - 1]) + 1
+        if following == _SURROGATES[0]:
+            following = _SURROGATES[1] + 1
+        if following <= 0x10FFFF:  # noqa: PLR2004 - the last character of Unicode
+            return prefix[: length - 1] + chr(following)
+    return None

@@ -1,0 +1,79 @@
+"""Bring a database to the newest schema: ``python -m shared.index.migrate`` with `DICOM_SQL_URL` set.
+
+Runs at deployment with an identity that may change the schema; the app's own may not. Locally it runs at start.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import DicomwebError, Unavailable
+from shared.index.database import open_engine
+
+_SETTING = "DICOM_SQL_URL"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(url: str) -> None:
+    """Run the migrations that have not run, all in one transaction; on SQLite others wait for it.
+
+    Raises
+    ------
+    Unavailable
+        When the database cannot be opened or written.
+    """
+    engine = open_engine(url, writes=True)
+    try:
+        if engine.dialect.name == "sqlite":
+            Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        with engine.begin() as connection:
+            _run_missing(connection)
+    except OSError as error:
+        raise Unavailable("The folder of the database cannot be made.") from error
+    except SQLAlchemyError as error:
+        raise Unavailable("The database cannot be opened or written.") from error
+    finally:
+        engine.dispose()
+
+
+def script_config() -> Config:
+    """Return the configuration that finds the migrations from any working directory."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def main() -> int:
+    """Migrate the database that the environment names; return the exit code."""
+    url = os.environ.get(_SETTING)
+    if not url:
+        sys.stderr.write(f"{_SETTING} is not set; it is the SQLAlchemy URL of the database.\n")
+        return 2
+    try:
+        migrate(url)
+    except DicomwebError as error:
+        cause = error.__cause__
+        detail = getattr(cause, "orig", None) or cause
+        sys.stderr.write(f"{_SETTING}: {error}{f' ({detail})' if detail else ''}\n")
+        return 1
+    return 0
+
+
+def _run_missing(connection: Connection) -> None:
+    config = script_config()
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    if MigrationContext.configure(connection).get_current_revision() == newest:
+        return
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""Rows of studies and series: of each attribute the newest non-empty value wins, by version."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from shared.dicom.attributes import SEARCHABLE
+from shared.dicom.values import words
+from shared.index.failures import Overtaken
+from shared.index.garbage import chunks
+from shared.index.tables import instance, name_word, series, study
+from shared.model import InstanceKey, Level, NewInstance
+
+_OWN_UID = {Level.STUDY: "StudyInstanceUID", Level.SERIES: "SeriesInstanceUID"}
+_TABLES = {Level.STUDY: study, Level.SERIES: series}
+_COLUMNS = {
+    level: {a.keyword: a.column for a in SEARCHABLE.values() if a.level is level and a.keyword != uid}
+    for level, uid in _OWN_UID.items()
+}
+"""Columns of values by keyword, without the UID that names the row."""
+
+_NAMES = {a.keyword: a.column for a in SEARCHABLE.values() if a.level is Level.STUDY and a.vr == "PN"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A row of a study or series; `newest` is its newest version and `revision` None while it is not stored."""
+
+    id: int
+    newest: int
+    revision: int | None
+    values: Mapping[str, str | float]
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the index holds of the keys of a batch, all of one partition."""
+
+    studies: dict[str, Parent]
+    series: dict[tuple[str, str], Parent]
+    instances: set[InstanceKey]
+
+
+def look_up(connection: Connection, partition_id: int, keys: Sequence[InstanceKey]) -> Known:
+    """Return which of the instances, and of their series and studies, are stored."""
+    known = Known({}, {}, set())
+    if len(keys) == 1:
+        key = keys[0]
+        one = {"partition": partition_id, "study": key.study, "series": key.series, "sop": key.instance}
+        _collect(known, partition_id, connection.execute(_LOOK_UP_ONE, one))
+        return known
+    for chunk in chunks(keys):
+        many = {
+            "partition": partition_id,
+            "study": list({key.study for key in chunk}),
+            "series": list({key.series for key in chunk}),
+            "sop": list({key.instance for key in chunk}),
+        }
+        _collect(known, partition_id, connection.execute(_LOOK_UP_MANY, many))
+    return known
+
+
+def merge(connection: Connection, known: Known, instances: Sequence[NewInstance]) -> Known:
+    """Bring the rows of the instances' studies and series up to date and return them.
+
+    Rows that say nothing new are not written. An instance that is published after a newer one fills only what
+    is still empty.
+
+    Raises
+    ------
+    Overtaken
+        When another transaction changed such a row at the same time.
+    """
+    studies, all_series = dict(known.studies), dict(known.series)
+    for one in sorted(instances, key=lambda one: one.version):
+        uid, pair = one.key.study, (one.key.study, one.key.series)
+        studies[uid] = _merged(studies.get(uid), one, Level.STUDY)
+        all_series[pair] = _merged(all_series.get(pair), one, Level.SERIES)
+    partition_id = instances[0].key.partition
+    _save(
+        connection,
+        Level.STUDY,
+        ((known.studies.get(uid), row, {"study_uid": uid}) for uid, row in studies.items()),
+        partition_id,
+    )
+    _save_words(connection, known.studies, studies, partition_id)
+    _save(
+        connection,
+        Level.SERIES,
+        (
+            (known.series.get(pair), row, {"series_uid": pair[1], "study_id": studies[pair[0]].id})
+            for pair, row in all_series.items()
+        ),
+        partition_id,
+    )
+    return Known(studies, all_series, known.instances)
+
+
+def remove_empty(connection: Connection, study_ids: Sequence[int], series_ids: Sequence[int]) -> None:
+    """Remove those of the series and studies that have no instance left."""
+    for chunk in chunks(series_ids):
+        connection.execute(_REMOVE_SERIES, {"ids": chunk})
+    for chunk in chunks(study_ids):
+        connection.execute(_REMOVE_WORDS, {"ids": chunk})
+        connection.execute(_REMOVE_STUDIES, {"ids": chunk})
+
+
+def _look_up(*, many: bool) -> Select[Any]:
+    def given(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
+        return column.in_(bindparam(name, expanding=True)) if many else column == bindparam(name)
+
+    return (
+        select(
+            *_selected(study, study.c.study_uid, Level.STUDY),
+            *_selected(series, series.c.series_uid, Level.SERIES),
+            instance.c.sop_uid,
+        )
+        .select_from(study)
+        .outerjoin(
+            series,
+            and_(
+                series.c.partition_id == study.c.partition_id,
+                given(series.c.series_uid, "series"),
+                series.c.study_id == study.c.id,
+            ),
+        )
+        .outerjoin(
+            instance,
+            and_(
+                instance.c.partition_id == series.c.partition_id,
+                given(instance.c.sop_uid, "sop"),
+                instance.c.series_id == series.c.id,
+            ),
+        )
+        .where(study.c.partition_id == bindparam("partition"), given(study.c.study_uid, "study"))
+    )
+
+
+def _selected(table: Table, uid: ColumnElement[str], level: Level) -> list[ColumnElement[Any]]:
+    children = instance.alias()
+    parent = children.c.study_id if level is Level.STUDY else children.c.series_id
+    newest = select(func.max(children.c.version)).where(parent == table.c.id).scalar_subquery()
+    columns = [uid, table.c.id, newest, table.c.revision, table.c.attributes]
+    columns += [table.c[column] for column in _COLUMNS[level].values()]
+    return [column.label(f"{table.name}_{number}") for number, column in enumerate(columns)]
+
+
+def _collect(known: Known, partition_id: int, rows: Iterable[Row[Any]]) -> None:
+    for row in rows:
+        study_uid, series_uid, sop_uid = row[0], row[_SERIES_AT], row[-1]
+        if study_uid not in known.studies:
+            known.studies[study_uid] = _parent(row[1:_SERIES_AT], Level.STUDY)
+        if series_uid is None:
+            continue
+        if (study_uid, series_uid) not in known.series:
+            known.series[study_uid, series_uid] = _parent(row[_SERIES_AT + 1 : -1], Level.SERIES)
+        if sop_uid is not None:
+            known.instances.add(InstanceKey(partition_id, study_uid, series_uid, sop_uid))
+
+
+def _parent(row: Sequence[Any], level: Level) -> Parent:
+    number, newest, revision, attributes = row[:4]
+    values = {key: value for key, value in zip(_COLUMNS[level], row[4:], strict=True) if value is not None}
+    return Parent(number, newest or 0, revision, values, orjson.loads(attributes))
+
+
+def _merged(row: Parent | None, one: NewInstance, level: Level) -> Parent:
+    values = {key: value for key in _COLUMNS[level] if (value := one.values.get(key)) is not None}
+    attributes = one.attributes[level]
+    if row is None:
+        return Parent(one.version, one.version, None, values, attributes)
+    if one.version < row.newest:
+        return replace(row, values={**values, **row.values}, attributes={**attributes, **row.attributes})
+    return replace(
+        row, newest=one.version, values={**row.values, **values}, attributes={**row.attributes, **attributes}
+    )
+
+
+def _save(
+    connection: Connection,
+    level: Level,
+    rows: Iterable[tuple[Parent | None, Parent, Mapping[str, str | int]]],
+    partition_id: int,
+) -> None:
+    new = []
+    for before, row, names in rows:
+        if before is not None and before.values == row.values and before.attributes == row.attributes:
+            continue
+        cells = {column: row.values.get(key) for key, column in _COLUMNS[level].items()}
+        text = orjson.dumps(row.attributes).decode()
+        if row.revision is None:
+            new.append(
+                {"id": row.id, "partition_id": partition_id, "revision": 0, "attributes": text, **names, **cells}
+            )
+            continue
+        changed = {"row": row.id, "read": row.revision, "revision": row.revision + 1, "attributes": text, **cells}
+        if connection.execute(_UPDATE[level], changed).rowcount != 1:
+            raise Overtaken("Another request changed the same study first; send the request again.")
+    if new:
+        connection.execute(_INSERT[level], new if len(new) > 1 else new[0])
+
+
+def _save_words(
+    connection: Connection, before: Mapping[str, Parent], after: Mapping[str, Parent], partition_id: int
+) -> None:
+    rows = []
+    for uid, row in after.items():
+        old = before[uid].values if uid in before else {}
+        for keyword in _NAMES:
+            name = row.values.get(keyword)
+            if name == old.get(keyword):
+                continue
+            if keyword in old:
+                connection.execute(_REPLACE_WORDS, {"row": row.id, "name": keyword})
+            place = {"study_id": row.id, "keyword": keyword, "partition_id": partition_id}
+            rows += [{**place, "position": position, "word": word} for position, word in words(str(name))]
+    if rows:
+        connection.execute(_INSERT_WORDS, rows)
+
+
+_SERIES_AT = 5 + len(_COLUMNS[Level.STUDY])
+_LOOK_UP_ONE = _look_up(many=False)
+_LOOK_UP_MANY = _look_up(many=True)
+_INSERT = {level: insert(table) for level, table in _TABLES.items()}
+_UPDATE = {
+    level: update(table)
+    .where(table.c.id == bindparam("row"), table.c.revision == bindparam("read"))
+    .values({name: bindparam(name) for name in ("revision", "attributes", *_COLUMNS[level].values())})
+    for level, table in _TABLES.items()
+}
+_INSERT_WORDS = insert(name_word)
+_REPLACE_WORDS = delete(name_word).where(
+    name_word.c.study_id == bindparam("row"), name_word.c.keyword == bindparam("name")
+)
+_REMOVE_SERIES = delete(series).where(
+    series.c.id.in_(bindparam("ids", expanding=True)),
+    ~select(instance.c.version).where(instance.c.series_id == series.c.id).exists(),
+)
+_REMOVE_WORDS = delete(name_word).where(
+    name_word.c.study_id.in_(bindparam("ids", expanding=True)),
+    ~select(series.c.id).where(series.c.study_id == name_word.c.study_id).exists(),
+)
+_REMOVE_STUDIES = delete(study).where(
+    study.c.id.in_(bindparam("ids", expanding=True)),
+    ~select(series.c.id).where(series.c.study_id == study.c.id).exists(),
+)

@@ -1,0 +1,227 @@
+"""The schema of the index. SQLite and Azure SQL get the same tables; what differs is in the types below.
+
+Text is compared as bytes on both: it is folded before it comes here (`dicom/values.py`), so no collation decides.
+A row's number is the version of the instance that first needed it, so numbers grow with time and are never reused.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects import mssql as _mssql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from shared.dicom.values import LENGTHS, WORD_LENGTH
+
+mssql: Any = _mssql  # some of its types are not annotated
+BYTES = "Latin1_General_100_BIN2"
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time in UTC, kept without its zone: `datetime2(7)`, or text that sorts on SQLite."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:  # noqa: D102
+        impl: TypeEngine[datetime] = mssql.DATETIME2(7) if dialect.name == "mssql" else DateTime()
+        return dialect.type_descriptor(impl)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def ascii_text(length: int) -> TypeEngine[str]:
+    """UIDs, keywords and other texts of ASCII alone."""
+    return String(length).with_variant(mssql.VARCHAR(length, collation=BYTES), "mssql")
+
+
+def folded_text(length: int) -> TypeEngine[str]:
+    """Folded values of attributes."""
+    return String(length).with_variant(mssql.NVARCHAR(length, collation=BYTES), "mssql")
+
+
+NUMBER = BigInteger().with_variant(Integer(), "sqlite")
+UID = ascii_text(LENGTHS["UI"])
+KEYWORD = ascii_text(64)
+JSON_TEXT = Text().with_variant(mssql.NVARCHAR(None), "mssql")
+BINARY = LargeBinary().with_variant(mssql.VARBINARY("max"), "mssql")
+PN, LO, SH, CS = (folded_text(LENGTHS[vr]) for vr in ("PN", "LO", "SH", "CS"))
+DA, TM = (ascii_text(LENGTHS[vr]) for vr in ("DA", "TM"))
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# Namespaces of UIDs; read at every request, cached by the caller. `folded_name` finds a name in any case.
+partition = Table(
+    "partition",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", ascii_text(64), nullable=False),
+    Column("folded_name", ascii_text(64), nullable=False, unique=True),
+    Column("created_at", UtcTime, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row for each study of a partition that has instances. Search reads it; publish and delete write it.
+# `study_id` is the attribute StudyID, not a key; `attributes` holds what searches return (DICOM JSON by tag);
+# `revision` counts changes, so that of two writers that merged at once the second notices.
+study = Table(
+    "study",
+    metadata,
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, ForeignKey("partition.id"), nullable=False),
+    Column("study_uid", UID, nullable=False),
+    Column("patient_name", PN),
+    Column("patient_id", LO),
+    Column("patient_birth_date", DA),
+    Column("patient_sex", CS),
+    Column("accession_number", SH),
+    Column("referring_physician_name", PN),
+    Column("study_date", DA),
+    Column("study_time", TM),
+    Column("study_id", SH),
+    Column("study_description", LO),
+    Column("revision", Integer, nullable=False),
+    Column("attributes", JSON_TEXT, nullable=False),
+    UniqueConstraint("partition_id", "study_uid"),  # every request by UID; the race of two first stores
+    Index(None, "partition_id"),  # listing newest first: the row's number stands behind it in both engines
+    Index(None, "partition_id", "patient_name"),  # searches by one attribute, here and below
+    Index(None, "partition_id", "patient_id"),
+    Index(None, "partition_id", "patient_birth_date"),
+    Index(None, "partition_id", "accession_number"),
+    Index(None, "partition_id", "referring_physician_name"),
+    Index(None, "partition_id", "study_date"),
+    Index(None, "partition_id", "study_id"),
+    Index(None, "partition_id", "study_description"),
+)
+
+# One row for each series that has instances; otherwise as `study`.
+series = Table(
+    "series",
+    metadata,
+    Column("id", NUMBER, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("study_id", NUMBER, ForeignKey("study.id"), nullable=False),
+    Column("series_uid", UID, nullable=False),
+    Column("modality", CS),
+    Column("series_number", Integer),
+    Column("series_description", LO),
+    Column("body_part_examined", CS),
+    Column("performed_procedure_step_start_date", DA),
+    Column("performed_procedure_step_start_time", TM),
+    Column("manufacturer_model_name", LO),
+    Column("revision", Integer, nullable=False),
+    Column("attributes", JSON_TEXT, nullable=False),
+    UniqueConstraint("partition_id", "series_uid", "study_id"),  # requests by UID, in a study or without one
+    Index(None, "partition_id"),  # listing newest first
+    Index(None, "study_id", "modality"),  # the series of a study; ModalitiesInStudy
+    Index(None, "partition_id", "modality"),
+    Index(None, "partition_id", "performed_procedure_step_start_date"),
+    Index(None, "partition_id", "manufacturer_model_name"),
+)
+
+# One row for each published instance, named by the version of its blob. Every read decides by it what exists.
+instance = Table(
+    "instance",
+    metadata,
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("study_id", NUMBER, ForeignKey("study.id"), nullable=False),
+    Column("series_id", NUMBER, ForeignKey("series.id"), nullable=False),
+    Column("study_uid", UID, nullable=False),
+    Column("series_uid", UID, nullable=False),
+    Column("sop_uid", UID, nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("instance_number", Integer),
+    Column("transfer_syntax_uid", UID, nullable=False),
+    Column("length_bytes", BigInteger, nullable=False),
+    Column("attributes", JSON_TEXT, nullable=False),
+    UniqueConstraint("partition_id", "sop_uid", "series_id"),  # requests by UID; who is first stores an instance
+    Index(None, "partition_id"),  # listing newest first: the version stands behind it in both engines
+    Index(None, "partition_id", "sop_class_uid"),  # searches by class
+    Index(None, "study_id"),  # the instances of a study by version; their number
+    Index(None, "series_id"),  # the instances of a series by version; their number
+)
+
+# The DICOM JSON object of an instance, compressed with zlib; Retrieve Metadata and wide searches read it.
+# Without a foreign key, so that one statement deletes instances and says which they were.
+instance_metadata = Table(
+    "instance_metadata",
+    metadata,
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
+    Column("dicom_json", BINARY, nullable=False),
+)
+
+# Versions given out and not yet published: what a crash leaves here, cleanup turns into a deleted instance.
+reservation = Table(
+    "reservation",
+    metadata,
+    Column("version", NUMBER, primary_key=True, autoincrement=True),
+    Column("reserved_at", UtcTime, nullable=False),
+    sqlite_autoincrement=True,  # a version names a blob and is never given out twice
+)
+
+# Versions whose blobs cleanup removes once they are due.
+deleted_instance = Table(
+    "deleted_instance",
+    metadata,
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    Index(None, "due_at"),  # what is due, oldest first
+)
+
+# The folded words of each study's names; fuzzy matching looks up the beginnings of neighbouring words.
+name_word = Table(
+    "name_word",
+    metadata,
+    Column("study_id", NUMBER, ForeignKey("study.id"), primary_key=True, autoincrement=False),
+    Column("keyword", KEYWORD, primary_key=True),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("word", folded_text(WORD_LENGTH), nullable=False),
+    Index(None, "partition_id", "keyword", "word"),  # fuzzy matching: studies with a word that begins so
+    sqlite_with_rowid=False,
+)
+
+# What happened to instances, in order; never changed. The change feed and events read it by sequence.
+change_feed = Table(
+    "change_feed",
+    metadata,
+    Column("sequence", NUMBER, primary_key=True, autoincrement=True),
+    Column("partition_id", Integer, nullable=False),
+    Column("study_uid", UID, nullable=False),
+    Column("series_uid", UID, nullable=False),
+    Column("sop_uid", UID, nullable=False),
+    Column("version", NUMBER, nullable=False),
+    Column("action", ascii_text(16), nullable=False),
+    Column("timestamp", UtcTime, nullable=False),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("modality", CS),
+    sqlite_autoincrement=True,
+)

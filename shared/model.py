@@ -1,0 +1,182 @@
+"""Values that every layer passes: what an instance is called, what is stored, searched and found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""Bytes of a file, in the form they happen to be in."""
+
+
+class Level(Enum):
+    """Levels of the Query/Retrieve information model (PS3.4 §C.6.1.1), outermost first."""
+
+    STUDY = "study"
+    SERIES = "series"
+    INSTANCE = "instance"
+
+
+class ChangeAction(Enum):
+    """What a change feed entry tells; the values are those on the wire."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A namespace of UIDs; `key` is its number in the index."""
+
+    key: int
+    name: str
+
+
+DEFAULT_PARTITION = Partition(1, "Microsoft.Default")
+"""Holds everything while partitions are off; the first migration adds its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKey:
+    """What makes an instance unique: the partition's key and three UIDs without padding."""
+
+    partition: int
+    study: str
+    series: str
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A study, a series of it or an instance of that, by the UIDs of a path; None means all."""
+
+    partition: int
+    study: str | None = None
+    series: str | None = None
+    instance: str | None = None
+
+    @property
+    def level(self) -> Level:
+        """The level of the resource that the scope names."""
+        if self.instance is not None:
+            return Level.INSTANCE
+        return Level.STUDY if self.series is None else Level.SERIES
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """An instance whose bytes are durable and that waits to be published.
+
+    Parameters
+    ----------
+    version
+        Reserved for it by the index; names its blob.
+    length_bytes
+        Length of the stored file.
+    values
+        Index values by attribute keyword, already folded (`dicom/values.py`); None where absent or empty.
+    attributes
+        For each level, the elements of the data set that any version returns from a search:
+        DICOM JSON attributes by tag (PS3.18 §F.2). Empty elements are left out.
+    metadata
+        The DICOM JSON object of the data set, UTF-8, compressed with zlib.
+    """
+
+    version: int
+    key: InstanceKey
+    sop_class: str
+    transfer_syntax: str
+    length_bytes: int
+    values: Mapping[str, str | float | None]
+    attributes: Mapping[Level, Mapping[str, Any]]
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """A published instance as Retrieve needs it."""
+
+    version: int
+    key: InstanceKey
+    transfer_syntax: str
+    length_bytes: int
+
+
+AS_STORED = "*"
+"""The transfer syntax that a client asks for when any will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A representation of instances that a client would take: one Part 10 file, or any number in a multipart body."""
+
+    is_multipart: bool
+    transfer_syntax: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttribute:
+    """An attribute that broke a rule; `tag` is 8 hexadecimal digits, or "" where the file as a whole is at fault.
+
+    `problem` never holds a value of the attribute.
+    """
+
+    tag: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one instance of a Store; `failure` and `warning` are reason codes (PS3.18 §I.2)."""
+
+    key: InstanceKey | None = None
+    sop_class: str | None = None
+    failure: int | None = None
+    warning: int | None = None
+    attributes: tuple[FailedAttribute, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One matching key of a query; `keyword` is one of `dicom/attributes.py`."""
+
+    keyword: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search, read from a query string and not yet checked against the index (PS3.18 §8.3.4)."""
+
+    level: Level
+    scope: Scope
+    conditions: tuple[Condition, ...] = ()
+    include: tuple[str, ...] = ()
+    include_all: bool = False
+    limit: int = 100
+    offset: int = 0
+    fuzzy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One row that a search found.
+
+    `attributes` holds for each level of the row the elements kept in the index (DICOM JSON by tag);
+    `version` is the newest instance of the row, whose metadata answers for everything else.
+    `scope` names the study, series or instance that the row is.
+    """
+
+    scope: Scope
+    version: int
+    attributes: Mapping[Level, Mapping[str, Any]]
+    computed: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Action(Enum):
+    """What a caller needs the right to do (health-and-ops.md, "Authorization")."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"

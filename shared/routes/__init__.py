@@ -1,0 +1,1 @@
+"""Handlers: one function per DICOMweb route."""

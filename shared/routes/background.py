@@ -1,0 +1,15 @@
+"""Functions that no request starts: timers."""
+
+import azure.functions as func
+
+from shared.backend import backend
+from shared.services import cleanup
+
+blueprint = func.Blueprint()
+
+
+@blueprint.function_name("clean_up")
+@blueprint.timer_trigger(arg_name="timer", schedule="0 */3 * * * *", run_on_startup=False, use_monitor=False)
+async def clean_up(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Remove the bytes of what was deleted and of what crashes left, every three minutes."""
+    await cleanup.clean_up(backend())

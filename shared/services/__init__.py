@@ -1,0 +1,1 @@
+"""The transactions and background steps, free of HTTP."""

@@ -1,0 +1,36 @@
+"""Remove the bytes of what was deleted, and what a crash or an error left behind."""
+
+import logging
+from datetime import timedelta
+
+from shared.backend import Backend
+from shared.index.garbage import due, expire_reservations, forget, postpone
+from shared.storage.blobs import instance_blob
+
+log = logging.getLogger(__name__)
+
+_BATCH = 500
+_RETRY_AFTER = timedelta(days=1)
+
+
+async def clean_up(backend: Backend) -> int:
+    """Remove every blob that is due and return how many; each is tried again a day later when it fails.
+
+    Nothing visible is touched: a version is due only when its row is gone or was never there. Doing it twice, or in
+    two processes at once, does no harm.
+    """
+    expired = backend.now() - timedelta(seconds=backend.settings.reservation_expires_s)
+    dead = removed = failed = 0
+    while count := await backend.index.write(expire_reservations, expired, backend.now(), _BATCH):
+        dead += count
+    while versions := await backend.index.read(due, backend.now(), _BATCH):
+        errors = await backend.blobs.delete([instance_blob(version) for version in versions])
+        kept = [version for version, error in zip(versions, errors, strict=True) if error is not None]
+        gone = [version for version, error in zip(versions, errors, strict=True) if error is None]
+        await backend.index.write(forget, gone)
+        await backend.index.write(postpone, kept, backend.now() + _RETRY_AFTER)
+        removed += len(gone)
+        failed += len(kept)
+    if dead or removed or failed:
+        log.info("cleanup: %d blobs removed, %d to be tried again, %d dead reservations", removed, failed, dead)
+    return removed

@@ -1,0 +1,22 @@
+"""Delete a study, series or instance: gone at once for every reader, the bytes later (delete.md)."""
+
+from datetime import timedelta
+
+from shared.backend import Backend
+from shared.errors import NotFound
+from shared.index import instances
+from shared.model import Scope
+
+
+async def delete(scope: Scope, backend: Backend) -> None:
+    """Delete everything in *scope*.
+
+    Raises
+    ------
+    NotFound
+        Nothing is stored there.
+    """
+    now = backend.now()
+    due = now + timedelta(seconds=backend.settings.delete_after_s)
+    if not await backend.index.write(instances.delete, scope, now, due):
+        raise NotFound("Nothing is stored under these UIDs.")

@@ -1,0 +1,54 @@
+"""Retrieve instances in their stored transfer syntax (PS3.18 §10.4), streamed in order with bounded read-ahead."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeAlias
+
+from shared.backend import Backend
+from shared.errors import NotAcceptable, NotFound
+from shared.index.instances import find, transfer_syntaxes
+from shared.model import AS_STORED, Scope, StoredInstance, Wish
+from shared.services.streams import begun, read_ahead
+from shared.storage.blobs import instance_blob
+
+_PAGE = 500
+
+Files: TypeAlias = AsyncIterator[tuple[StoredInstance, AsyncIterator[bytes]]]
+
+
+async def retrieve(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> tuple[Wish, Files]:
+    """Return the first wish that can be met, and the files of *scope* with their bytes, oldest version first.
+
+    Raises
+    ------
+    NotFound
+        Nothing is stored there.
+    NotAcceptable
+        The stored transfer syntaxes are not what any wish asks for.
+    """
+    stored = await backend.index.read(transfer_syntaxes, scope)
+    if not stored:
+        raise NotFound("Nothing is stored under these UIDs.")
+    wish = next(
+        (wish for wish in wishes if wish.transfer_syntax == AS_STORED or stored == {wish.transfer_syntax}), None
+    )
+    if wish is None:
+        raise NotAcceptable(
+            f"Stored as transfer syntax {', '.join(sorted(stored))}; accept that, or transfer-syntax={AS_STORED}."
+        )
+
+    async def open_file(instance: StoredInstance) -> AsyncIterator[bytes]:
+        return await backend.blobs.read(instance_blob(instance.version))
+
+    files = read_ahead(_instances(scope, backend), open_file, backend.settings.read_ahead)
+    return wish, await begun(files)
+
+
+async def _instances(scope: Scope, backend: Backend) -> AsyncIterator[StoredInstance]:
+    """Yield the published instances of *scope* by ascending version, a page at a time."""
+    after = 0
+    while page := await backend.index.read(find, scope, after=after, limit=_PAGE):
+        for instance in page:
+            yield instance
+        after = page[-1].version
+        if len(page) < _PAGE:
+            return

@@ -1,0 +1,1 @@
+"""Blobs and records: Azure Storage, or a folder."""

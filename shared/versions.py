@@ -1,0 +1,70 @@
+"""What the API versions do differently: the only place that knows."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.errors import NotFound, UnsupportedVersion
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRules:
+    """The differences between versions, each a claim that code asks for by name (api-versioning.md).
+
+    Parameters
+    ----------
+    allows_empty_patient_id
+        An instance with an empty Patient ID is stored with a warning; otherwise it fails.
+    warning_is_accepted
+        A Store that stored everything but has a warning answers 202 instead of 200.
+    lists_failed_attributes
+        Each stored instance has a Failed Attributes Sequence in the response, empty when it is clean.
+    search_defaults
+        Which of the tables in `dicom/attributes.py` a search returns when nothing is asked for.
+    """
+
+    allows_empty_patient_id: bool
+    warning_is_accepted: bool
+    lists_failed_attributes: bool
+    search_defaults: Literal["long", "short"]
+
+
+_V1 = VersionRules(
+    allows_empty_patient_id=False,
+    warning_is_accepted=False,
+    lists_failed_attributes=False,
+    search_defaults="long",
+)
+_V2 = VersionRules(
+    allows_empty_patient_id=True,
+    warning_is_accepted=True,
+    lists_failed_attributes=True,
+    search_defaults="short",
+)
+
+RULES: Mapping[str, VersionRules] = {"1.0-prerelease": _V1, "1": _V1, "1.0": _V1, "2": _V2, "2.0": _V2}
+"""The rules by the text of the path after `v`."""
+
+SUPPORTED = "1.0-prerelease, 1, 2"
+"""Value of the `api-supported-versions` header of a route that every version has."""
+
+_WELL_FORMED = re.compile(r"\d+(\.\d+)?(-[A-Za-z0-9]+)?", re.ASCII)
+
+
+def rules_of(text: str) -> VersionRules:
+    """Return the rules of the version written as *text* after `v` in a path.
+
+    Raises
+    ------
+    UnsupportedVersion
+        It reads as a version, and there is none such.
+    NotFound
+        It does not read as a version: the path is not one of ours.
+    """
+    rules = RULES.get(text.lower())
+    if rules is not None:
+        return rules
+    if _WELL_FORMED.fullmatch(text):
+        raise UnsupportedVersion(f"API version {text} does not exist; there are {SUPPORTED}.")
+    raise NotFound("")

@@ -1,0 +1,1 @@
+"""HTTP: pipeline, negotiation, bodies, query strings."""

@@ -1,0 +1,140 @@
+"""multipart/related, both ways, as streams (PS3.18 §8.6.1; RFC 2046 §5.1)."""
+
+import re
+import secrets
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+
+from shared.errors import InvalidRequest
+from shared.model import Buffer
+
+MAX_PART_HEADER_BYTES = 16 * 1024
+_CRLF = b"\r\n"
+_HEADER_END = b"\r\n\r\n"
+_FOLD = re.compile(rb"\r\n[ \t]+")
+"""A line break inside of a field's value (RFC 5322 §2.2.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a body: its header fields by lower-case name, and its content as it arrives."""
+
+    headers: dict[str, str]
+    chunks: AsyncIterator[Buffer]
+
+
+async def read_parts(body: AsyncIterator[bytes], boundary: str) -> AsyncIterator[Part]:
+    """Yield the parts of a multipart body while it arrives.
+
+    The content of a part must be read before the next part is asked for; what is left of it is passed over.
+    Text before the first and after the last boundary is ignored.
+
+    Raises
+    ------
+    InvalidRequest
+        The body ends before its closing boundary, or a part's header cannot be read.
+    """
+    reader = _Reader(body, b"\r\n--" + boundary.encode("latin-1"))
+    number = 0
+    async for _ in reader.until_boundary():
+        pass  # the preamble
+    while await reader.opens_part():
+        number += 1
+        headers = await reader.headers(number)
+        chunks = reader.until_boundary(after_break=True)
+        yield Part(headers, chunks)
+        async for _ in chunks:
+            pass
+    await reader.drain()
+
+
+class _Reader:
+    """Where a body stands: what has arrived and not yet been given out."""
+
+    def __init__(self, body: AsyncIterator[bytes], delimiter: bytes) -> None:
+        self._body = body
+        self._delimiter = delimiter
+        # A delimiter begins with the line break before it, which the first one of a body may lack.
+        self._held: bytes = _CRLF
+
+    async def until_boundary(self, *, after_break: bool = False) -> AsyncIterator[Buffer]:
+        """Yield what comes before the next boundary; then the reader stands behind it.
+
+        With *after_break* the line break held at the start ended a header: it is no content, but may be the
+        beginning of the next delimiter, since a part may end with its header (RFC 2046 §5.1.1).
+        """
+        start = len(_CRLF) if after_break else 0
+        while True:
+            data = self._held
+            end = data.find(self._delimiter)
+            if end >= 0:
+                self._held = data[end + len(self._delimiter) :]
+                if end > start:
+                    yield memoryview(data)[start:end]
+                return
+            end = len(data) - _overlap(data, self._delimiter)
+            if end > start:
+                self._held = data[end:]
+                yield memoryview(data)[start:end]
+                start = 0
+            await self._more("before its closing boundary")
+
+    async def opens_part(self) -> bool:
+        """Return whether the boundary just read opens a part; False when it closes the body."""
+        while len(self._held) < len(_CRLF):
+            await self._more("within a boundary")
+        return not self._held.startswith(b"--")
+
+    async def headers(self, number: int) -> dict[str, str]:
+        """Read the header of part *number*, counted from 1 (RFC 2046 §5.1)."""
+        enough = MAX_PART_HEADER_BYTES + len(_HEADER_END)
+        while (end := self._held.find(_HEADER_END)) < 0 and len(self._held) < enough:
+            await self._more(f"within the header of part {number}")
+        if not 0 <= end <= MAX_PART_HEADER_BYTES:
+            raise InvalidRequest(f"The header of part {number} is over {MAX_PART_HEADER_BYTES} bytes.")
+        head, self._held = self._held[:end], self._held[end + len(_CRLF) :]
+        padding, *lines = _FOLD.sub(b" ", head).split(_CRLF)
+        if padding.strip(b" \t"):
+            raise InvalidRequest(f"The boundary before part {number} is followed by other text on its line.")
+        if any(b":" not in line for line in lines):
+            raise InvalidRequest(f"The header of part {number} has a line without a colon.")
+        fields = (line.decode("latin-1").partition(":") for line in lines)
+        return {name.strip().lower(): value.strip() for name, _, value in fields}
+
+    async def drain(self) -> None:
+        """Read the epilogue, so that the client can finish sending."""
+        async for _ in self._body:
+            pass
+
+    async def _more(self, where: str) -> None:
+        async for chunk in self._body:
+            if chunk:
+                self._held = self._held + chunk if self._held else chunk
+                return
+        raise InvalidRequest(f"The multipart body ends {where}.")
+
+
+def _overlap(data: bytes, delimiter: bytes) -> int:
+    """Return how many bytes at the end of *data* could begin *delimiter*."""
+    start = max(len(data) - len(delimiter) + 1, 0)
+    while (start := data.find(b"\r", start)) >= 0:
+        if delimiter.startswith(data[start:]):
+            return len(data) - start
+        start += 1
+    return 0
+
+
+def new_boundary() -> str:
+    """Return a boundary that no content holds but by a chance of 1 in 2**128."""
+    return secrets.token_hex(16)
+
+
+async def write_parts(parts: AsyncIterable[tuple[str, AsyncIterator[bytes]]], boundary: str) -> AsyncIterator[bytes]:
+    """Yield a multipart body from each part's header fields, as text with line breaks between, and content."""
+    opening = f"--{boundary}\r\n"
+    async for fields, chunks in parts:
+        yield f"{opening}{fields}\r\n\r\n".encode("latin-1")
+        async for chunk in chunks:
+            yield chunk
+        opening = f"\r\n--{boundary}\r\n"
+    yield f"\r\n--{boundary}--\r\n".encode("latin-1")

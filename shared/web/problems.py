@@ -1,0 +1,62 @@
+"""Which HTTP status each error becomes, and how its message is written (common.md, "Error bodies")."""
+
+import html
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from traceback import format_tb
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, Response
+
+from shared.errors import (
+    Conflict,
+    DependencyFailed,
+    DicomwebError,
+    Forbidden,
+    InvalidRequest,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+    UnsupportedVersion,
+)
+
+log = logging.getLogger(__name__)
+
+STATUS_OF: Mapping[type[Exception], HTTPStatus] = {
+    InvalidRequest: HTTPStatus.BAD_REQUEST,
+    ClientDisconnect: HTTPStatus.BAD_REQUEST,
+    Unauthorized: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    NotFound: HTTPStatus.NOT_FOUND,
+    NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
+    Conflict: HTTPStatus.CONFLICT,
+    PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    DependencyFailed: HTTPStatus.FAILED_DEPENDENCY,
+    Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def status_of(error: Exception) -> HTTPStatus:
+    """Return the status of the nearest listed ancestor of *error*, else 500."""
+    listed = (STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF)
+    return next(listed, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def problem(error: Exception) -> Response:
+    """Return the response that tells a client of *error*; only the words of our own, listed errors reach it."""
+    status = status_of(error)
+    if isinstance(error, UnsupportedVersion):
+        body = {"error": {"code": "UnsupportedApiVersion", "message": str(error)}}
+        return Response(orjson.dumps(body), status, media_type="application/json")
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        # The traceback without the exception's text: parsers quote values in it.
+        log.error("unexpected %s\n%s", type(error).__name__, "".join(format_tb(error.__traceback__)))
+        return PlainTextResponse("The service met an unexpected condition.", status)
+    text = html.escape(str(error), quote=False) if isinstance(error, DicomwebError) else ""
+    return PlainTextResponse(text, status) if text else Response(status_code=status)

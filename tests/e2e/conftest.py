@@ -1,0 +1,85 @@
+"""The running service, on both storages and both bases, or the deployment that DICOMWEB_URL names."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.client import Client
+
+ROOT = Path(__file__).parents[2]
+
+VERSIONS = ("v1", "v1.0-prerelease", "v2")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: its root URL, and whether its paths name a partition."""
+
+    url: str
+    has_partitions: bool = False
+
+    def base(self, version: str) -> str:
+        """Return the root of a version's resources."""
+        return f"{self.url}/{version}" + ("/partitions/ward-7" if self.has_partitions else "")
+
+
+@contextmanager
+def running(storage: str, data: Path, **settings: str) -> Iterator[str]:
+    """Run the local host on a free port and give its root URL; it must end by itself when asked to."""
+    environment = os.environ | {"PORT": "0", "STORAGE": storage, "DATA": str(data), "WORKERS": "1"} | settings
+    process = subprocess.Popen(
+        [sys.executable, "-m", "localhost"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert "http://" in line, f"the service did not start: {line!r}"
+        yield "http://" + line.split("http://")[1].split("/")[0]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
+_CASES = [
+    pytest.param(("embedded", False), id="embedded"),
+    pytest.param(("embedded", True), id="embedded-partitions"),
+    pytest.param(("azurite", False), id="azurite"),
+    pytest.param(("azurite", True), id="azurite-partitions"),
+]
+
+
+@pytest.fixture(scope="session", params=_CASES)
+def any_service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Each kind of service in turn."""
+    storage, has_partitions = request.param
+    if deployed := os.environ.get("DICOMWEB_URL"):
+        if storage != "embedded" or has_partitions:
+            pytest.skip("DICOMWEB_URL names one deployment; the tests run against it once")
+        yield Service(deployed.rstrip("/"))
+        return
+    with running(
+        storage, tmp_path_factory.mktemp("data"), DATA_PARTITIONS=str(has_partitions), DELETE_AFTER_S="0"
+    ) as url:
+        yield Service(url, has_partitions)
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service with embedded storage, for what does not depend on storage."""
+    with running("embedded", tmp_path_factory.mktemp("data")) as url:
+        yield Service(url)
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def client(request: pytest.FixtureRequest, any_service: Service) -> Iterator[Client]:
+    """A client of one version's base, for rules that hold on all of them."""
+    with httpx.Client(base_url=any_service.base(request.param), timeout=30) as http:
+        yield Client(http, request.param)

@@ -1,0 +1,116 @@
+"""A killed service loses no instance that it answered for, and shows none that it did not publish."""
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.client import Client
+from tests.e2e.conftest import ROOT
+from tests.factories import new_uid, part10
+
+_WRITERS = 3
+_PER_REQUEST = 4
+_LONGEST_S = 0.35
+
+
+@dataclass(slots=True)
+class Sent:
+    """One Store request: its study, its files by SOP Instance UID, and whether it was answered 200."""
+
+    study: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    answered: bool = False
+
+
+class Victim:
+    """A service in a process group of its own, to be killed."""
+
+    def __init__(self, data: Path) -> None:
+        environment = os.environ | {"PORT": "0", "STORAGE": "embedded", "DATA": str(data), "WORKERS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "localhost"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert "http://" in line
+        self.base = "http://" + line.split("http://")[1].split("/")[0] + "/v2"
+
+    def kill(self) -> None:
+        """End every process at once, as a crash would."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def _write(base: str, sent: list[Sent], stop: threading.Event) -> None:
+    """Store request after request until the service is gone."""
+    with httpx.Client(base_url=base, timeout=10) as http:
+        client = Client(http)
+        while not stop.is_set():
+            request = Sent(new_uid())
+            for size in random.sample(range(200, 200_000), _PER_REQUEST):
+                instance = new_uid()
+                request.files[instance] = part10(
+                    StudyInstanceUID=request.study, SOPInstanceUID=instance, pixel_bytes=size
+                )
+            sent.append(request)
+            try:
+                request.answered = client.store(*request.files.values()).status_code == 200
+            except httpx.HTTPError:
+                return
+
+
+def _check(base: str, sent: list[Sent]) -> None:
+    with httpx.Client(base_url=base, timeout=10) as http:
+        client = Client(http)
+        for request in sent:
+            found = client.search(f"/studies/{request.study}/instances")
+            uids = {match["00080018"]["Value"][0] for match in found}
+            assert uids in ([set(request.files)] if request.answered else [set(), set(request.files)])
+            if uids:
+                assert sorted(client.files(f"/studies/{request.study}")) == sorted(request.files.values())
+                metadata = client.get(f"/studies/{request.study}/metadata", "application/dicom+json").json()
+                assert {dataset["00080018"]["Value"][0] for dataset in metadata} == uids
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_kill(tmp_path: Path, seed: int) -> None:
+    """After SIGKILL at 25 random moments of Stores, all that was answered is there, whole, and a retry works."""
+    moments = random.Random(seed)  # noqa: S311 - moments, not secrets
+    unanswered = 0
+    victim = Victim(tmp_path)
+    for kills in itertools.count(1):
+        sent: list[Sent] = []
+        stop = threading.Event()
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            for _ in range(_WRITERS):
+                writers.submit(_write, victim.base, sent, stop)
+            time.sleep(moments.uniform(0.01, _LONGEST_S))
+            victim.kill()
+            stop.set()
+        victim = Victim(tmp_path)
+        _check(victim.base, sent)
+        lost = [request for request in sent if not request.answered]
+        unanswered += len(lost)
+        with httpx.Client(base_url=victim.base, timeout=10) as http:
+            for request in lost:
+                assert Client(http).store(*request.files.values()).status_code in {200, 409}
+        if kills == 25:
+            break
+    victim.kill()
+    assert unanswered >= 25, "the kills hit too few requests in flight to prove anything"

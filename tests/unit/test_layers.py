@@ -1,0 +1,157 @@
+"""Who may import whom (architecture.md §3), read from the source with `ast`."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_OURS = ("shared", "localhost", "bench", "tests", "function_app")
+
+VALUES = ("errors", "model", "versions", "settings")
+
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "model": ("errors",),
+    "versions": ("model", "errors"),
+    "settings": ("model", "errors"),
+    "dicom": ("model", "errors"),
+    "index": ("dicom", "model", "errors"),
+    "storage": ("model", "errors"),
+    "backend": ("index", "storage", *VALUES),
+    "services": ("dicom", "index", "storage", "backend", *VALUES),
+    "web": ("dicom", "backend", *VALUES),
+    # Departs from the table by `dicom.reports`: the response dataset of a Store is made where its URLs are known.
+    "routes": ("web", "services", "index", "backend", "dicom.reports", *VALUES),
+}
+"""What each layer below `shared` may import of the others; of itself it may everything."""
+
+MAY_USE: dict[str, tuple[str, ...]] = {
+    "dicom": ("pydicom", "orjson"),
+    "index": ("sqlalchemy", "alembic", "orjson"),
+    "index.database": ("azure.identity", "pyodbc", "sqlite3"),
+    "storage": ("azure.core", "azure.storage.blob", "azure.data.tables", "azure.identity"),
+    "services": ("orjson",),
+    "web": ("starlette", "orjson"),
+    "web.endpoint": ("azure.functions", "azurefunctions.extensions.http.fastapi"),
+    "web.access": ("jwt",),
+    "routes": ("azure.functions", "starlette", "orjson"),
+}
+"""Packages that a layer, or one module of it, may use beside the standard library.
+
+Departs from the table: `starlette` has the request and response types, and JSON is `orjson` wherever it is written.
+"""
+
+_DRIVERS = ("sqlite3",)
+"""Of the standard library, and still not for everyone."""
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((_ROOT / package).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """Return the dotted name of a module below `shared`, without that: `web.query`; "" for the package itself."""
+    return ".".join(path.relative_to(_ROOT / "shared").with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+def imports(source: str) -> Iterator[str]:
+    """Yield the dotted name of everything that a module imports, wherever in the file."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def is_below(name: str, packages: tuple[str, ...]) -> bool:
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
+
+
+def forbidden(module: str, source: str) -> list[str]:
+    """Return what *module* of `shared` imports although the tables do not let it."""
+    layer = module.partition(".")[0]
+    ours = (layer, *MAY_IMPORT.get(layer, ()))
+    packages = MAY_USE.get(layer, ()) + MAY_USE.get(module, ())
+    allowed = (*(f"shared.{one}" for one in ours), *packages, *(sys.stdlib_module_names - set(_DRIVERS)))
+    return [name for name in imports(source) if not is_below(name, allowed)]
+
+
+@pytest.mark.parametrize("path", modules("shared"), ids=lambda path: str(path.relative_to(_ROOT)))
+def test_layers(path: Path) -> None:
+    """A module imports only its own layer, those below it, and the packages that its layer knows."""
+    assert forbidden(name_of(path), path.read_text("utf-8")) == []
+
+
+def test_every_layer_is_listed() -> None:
+    """A new layer gets its row in the table first."""
+    assert {name_of(path).partition(".")[0] for path in modules("shared")} - {""} <= set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("services.store", "from shared.web.query import read_query"),
+        ("services.store", "from shared import web"),
+        ("services.store", "def f():\n    import shared.web.query"),
+        ("dicom.header", "from shared.index.tables import study"),
+        ("dicom.header", "import numpy"),
+        ("index.search", "import pyodbc"),
+        ("index.search", "import sqlite3"),
+        ("storage.folder", "from shared.settings import Settings"),
+        ("web.query", "from pydicom.datadict import tag_for_keyword"),
+        ("web.query", "import azure.functions as func"),
+        ("web.query", "from shared.services.search import search"),
+        ("routes.studies", "from shared.storage.blobs import BlobStore"),
+        ("routes.studies", "from shared.dicom.header import read_header"),
+        ("routes.studies", "from azure.storage.blob import BlobClient"),
+        ("model", "from shared.versions import RULES"),
+        ("errors", "import orjson"),
+        ("backend", "from shared.services import store"),
+        ("services.store", "import localhost.host"),
+        ("services.store", "from tests.factories import part10"),
+        ("services.store", "import function_app"),
+        ("services.store", "from . import search"),
+    ],
+)
+def test_broken_import_is_found(module: str, source: str) -> None:
+    """What the picture does not show is found, also inside a function: this test would not pass in silence."""
+    assert len(forbidden(module, source)) == 1
+
+
+@pytest.mark.parametrize("path", modules("localhost"), ids=lambda path: path.name)
+def test_localhost(path: Path) -> None:
+    """The local host knows nothing of the app that it runs, as the Functions host does not."""
+    others = tuple(one for one in _OURS if one != "localhost")
+
+    assert [name for name in imports(path.read_text("utf-8")) if is_below(name, others)] == []
+
+
+def test_function_app() -> None:
+    """The table of contents imports the routes and nothing else."""
+    found = imports((_ROOT / "function_app.py").read_text("utf-8"))
+
+    assert [name for name in found if not is_below(name, ("shared.routes", "azure.functions"))] == []
+
+
+@pytest.mark.parametrize("package", ["azure.storage.blob", "azure.data.tables", "azure.identity"])
+def test_azure_packages(package: str) -> None:
+    """Each package of the Azure SDK is known to one module of the storage (architecture.md §3)."""
+    users = [path.name for path in modules("shared/storage") if _uses(path, package)]
+
+    assert len(users) <= 1, users
+
+
+def _uses(path: Path, package: str) -> bool:
+    return any(is_below(name, (package,)) for name in imports(path.read_text("utf-8")))
+
+
+def test_module_names() -> None:
+    """No module is a drawer for what has no name (style.md, "Names")."""
+    drawers = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "managers"}
+    paths = [path for package in _OURS for path in modules(package)]
+
+    assert [path for path in paths if {path.stem, path.parent.name} & drawers] == []

@@ -1,0 +1,201 @@
+"""`Accept` and `Content-Type` (`shared/web/media_types.py`)."""
+
+import pytest
+
+from shared.errors import NotAcceptable
+from shared.model import AS_STORED, Level, Wish
+from shared.web.media_types import MediaType, parse_media_types, require_json, wishes
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+JPEG_2000 = "1.2.840.10008.1.2.4.90"
+
+SEVERAL = (Level.STUDY, Level.SERIES)
+
+
+def many(transfer_syntax: str) -> Wish:
+    return Wish(is_multipart=True, transfer_syntax=transfer_syntax)
+
+
+def one(transfer_syntax: str) -> Wish:
+    return Wish(is_multipart=False, transfer_syntax=transfer_syntax)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("application/dicom", [MediaType("application/dicom", {})]),
+        ("Application/DICOM+json", [MediaType("application/dicom+json", {})]),
+        ("a/b; Q=0.5;X=Y", [MediaType("a/b", {"q": "0.5", "x": "Y"})]),
+        ("a/b ;x = y ; z=1 ", [MediaType("a/b", {"x": "y", "z": "1"})]),
+        ("a/b; type=application/dicom, c/d", [MediaType("a/b", {"type": "application/dicom"}), MediaType("c/d", {})]),
+        ('a/b; type="application/dicom"; x=*', [MediaType("a/b", {"type": "application/dicom", "x": "*"})]),
+        ('a/b; x="1;2,3=4", c/d', [MediaType("a/b", {"x": "1;2,3=4"}), MediaType("c/d", {})]),
+        (r'a/b; x="\"\\"', [MediaType("a/b", {"x": '"\\'})]),
+        ('a/b; x=""', [MediaType("a/b", {"x": ""})]),
+        ("a/b; boundary=----=_Part_0.1", [MediaType("a/b", {"boundary": "----=_Part_0.1"})]),
+        ("a/b;;x=1;", [MediaType("a/b", {"x": "1"})]),
+        ("a/b,,c/d,", [MediaType("a/b", {}), MediaType("c/d", {})]),
+        (", a/b", [MediaType("a/b", {})]),
+        (";x=1, a/b", [MediaType("a/b", {})]),
+        ("a/b; x, c/d", [MediaType("a/b", {}), MediaType("c/d", {})]),
+        ("a/b c/d, e/f", [MediaType("a/b", {}), MediaType("e/f", {})]),
+        ("", []),
+        (" , ;", []),
+    ],
+)
+def test_parse(header: str, expected: list[MediaType]) -> None:
+    """Types and names of parameters ignore case, values may be quoted, and what cannot be read is passed over."""
+    assert parse_media_types([header]) == expected
+
+
+def test_parse_several_headers() -> None:
+    """A header field that is repeated is one list (RFC 9110 §5.3)."""
+    assert parse_media_types(["a/b, c/d", "e/f"]) == [MediaType(name, {}) for name in ("a/b", "c/d", "e/f")]
+
+
+@pytest.mark.parametrize(
+    ("q", "weight"),
+    [("0.5", 0.5), ("0", 0), ("0.000", 0), ("1", 1), ("5", 1), ("-1", 0), ("x", 1), ("", 1), ("nan", 1), ("inf", 1)],
+)
+def test_weight(q: str, weight: float) -> None:
+    """A q counts from 0 to 1; one that cannot be read is none."""
+    assert MediaType("a/b", {"q": q}).weight == weight
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        [],
+        [""],
+        ["*/*"],
+        ["application/*"],
+        ["application/dicom+json"],
+        ["application/json"],
+        ["APPLICATION/DICOM+JSON"],
+        ["application/dicom+json; charset=utf-8"],
+        ["application/dicom+json, application/json"],
+        ["text/html, application/json;q=0.1"],
+        ["text/html", "application/dicom+json"],
+        ["text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8"],
+    ],
+    ids=repr,
+)
+def test_json_accepted(accept: list[str]) -> None:
+    """One acceptable entry is enough, whatever its weight; a missing Accept counts as any (common.md, policy 2)."""
+    require_json(accept)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        ["text/html"],
+        ["application/dicom"],
+        ["application/dicom+xml"],
+        ['multipart/related; type="application/dicom+json"'],
+        ["text/*", "image/png"],
+        ["application/dicom+json;q=0"],
+    ],
+    ids=repr,
+)
+def test_json_not_accepted(accept: list[str]) -> None:
+    """Without an acceptable entry the answer is 406 without a body; q=0 refuses (common.md; RFC 9110 §12.4.2)."""
+    with pytest.raises(NotAcceptable) as refused:
+        require_json(accept)
+
+    assert str(refused.value) == ""
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ('multipart/related; type="application/dicom"', many(EXPLICIT)),
+        ("multipart/related; type=application/dicom", many(EXPLICIT)),
+        ('MULTIPART/Related; TYPE="Application/DICOM"', many(EXPLICIT)),
+        ("multipart/related", many(EXPLICIT)),
+        ("multipart/*", many(EXPLICIT)),
+        ('multipart/related; type="application/dicom"; transfer-syntax=*', many(AS_STORED)),
+        ('multipart/related; type="application/dicom"; transfer-syntax="*"', many(AS_STORED)),
+        ("multipart/related; transfer-syntax=*; type=application/dicom", many(AS_STORED)),
+        (f'multipart/related; type="application/dicom"; Transfer-Syntax={JPEG_2000}', many(JPEG_2000)),
+        (f'multipart/related; type="application/dicom"; transfer-syntax="{JPEG_2000}"', many(JPEG_2000)),
+        ('multipart/related; type="*/*"', many(AS_STORED)),
+        ("multipart/related; type=*/*", many(AS_STORED)),
+        ('multipart/related; type="application/*"', many(AS_STORED)),
+        ("*/*", many(AS_STORED)),
+        (f"*/*; transfer-syntax={EXPLICIT}", many(EXPLICIT)),
+    ],
+)
+@pytest.mark.parametrize("level", Level)
+def test_multipart(accept: str, expected: Wish, level: Level) -> None:
+    """Multipart is answered at every level; without a transfer syntax it is explicit little endian (retrieve.md)."""
+    assert wishes([accept], level) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("application/dicom", one(EXPLICIT)),
+        ("application/dicom; transfer-syntax=*", one(AS_STORED)),
+        ('application/dicom; transfer-syntax="*"', one(AS_STORED)),
+        (f"application/dicom; transfer-syntax={JPEG_2000}", one(JPEG_2000)),
+        ("Application/Dicom", one(EXPLICIT)),
+    ],
+)
+def test_single_part(accept: str, expected: Wish) -> None:
+    """One instance can be asked for as a single part; several cannot (retrieve.md, "Accept negotiation")."""
+    assert wishes([accept], Level.INSTANCE) == [expected]
+
+    for level in SEVERAL:
+        with pytest.raises(NotAcceptable):
+            wishes([accept], level)
+
+
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("accept", [[], [""], [" , "]], ids=repr)
+def test_missing(accept: list[str], level: Level) -> None:
+    """A missing or empty Accept counts as any type (policy 2)."""
+    assert wishes(accept, level) == [many(AS_STORED)]
+
+
+@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/html",
+        "application/dicom+json",
+        "application/octet-stream",
+        "image/jp2",
+        'multipart/related; type="application/octet-stream"',
+        'multipart/related; type="image/jp2"',
+        'multipart/related; type="application/dicom+xml"',
+        "multipart/form-data",
+        "*/*;q=0",
+        'multipart/related; type="application/dicom";q=0.0',
+    ],
+)
+def test_not_acceptable(accept: str, level: Level) -> None:
+    """What is no DICOM file, and what the client refuses with q=0, is 406; the text says what there is."""
+    with pytest.raises(NotAcceptable, match='multipart/related; type="application/dicom"'):
+        wishes([accept], level)
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (f"application/dicom; transfer-syntax={JPEG_2000}, application/dicom", [one(JPEG_2000), one(EXPLICIT)]),
+        (
+            f"application/dicom; transfer-syntax={JPEG_2000};q=0.5, application/dicom;q=0.9",
+            [one(EXPLICIT), one(JPEG_2000)],
+        ),
+        ("application/dicom;q=0.9, */*", [many(AS_STORED), one(EXPLICIT)]),
+        ("application/dicom, application/dicom; transfer-syntax=*", [one(AS_STORED), one(EXPLICIT)]),
+        ("application/dicom, application/dicom; transfer-syntax=*;q=0.9", [one(EXPLICIT), one(AS_STORED)]),
+        ("application/dicom, */*", [one(EXPLICIT), many(AS_STORED)]),
+        ("text/html, application/dicom;q=0.1, image/*", [one(EXPLICIT)]),
+        ("application/dicom;q=0, */*;q=0.1", [many(AS_STORED)]),
+    ],
+)
+def test_order(accept: str, expected: list[Wish]) -> None:
+    """The greatest q comes first, then a named transfer-syntax=*, then the first in the header (retrieve.md)."""
+    assert wishes([accept], Level.INSTANCE) == expected
+    assert wishes(accept.split(", "), Level.INSTANCE) == expected

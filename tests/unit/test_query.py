@@ -1,0 +1,292 @@
+"""The query string of a search (`shared/web/query.py`; search.md)."""
+
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import quote
+
+import pytest
+
+from shared.errors import InvalidRequest
+from shared.model import Condition, Level, Query, Scope
+from shared.web.query import read_query
+
+_ALL, _STUDY, _SERIES = Scope(1), Scope(1, "1.2"), Scope(1, "1.2", "1.3")
+
+ROUTES: dict[str, tuple[Level, Scope]] = {
+    "/studies": (Level.STUDY, _ALL),
+    "/series": (Level.SERIES, _ALL),
+    "/instances": (Level.INSTANCE, _ALL),
+    "/studies/{study}/series": (Level.SERIES, _STUDY),
+    "/studies/{study}/instances": (Level.INSTANCE, _STUDY),
+    "/studies/{study}/series/{series}/instances": (Level.INSTANCE, _SERIES),
+}
+
+SEARCHABLE = {
+    "StudyInstanceUID PatientName PatientID PatientBirthDate AccessionNumber ReferringPhysicianName StudyDate"
+    " StudyDescription ModalitiesInStudy StudyTime StudyID PatientSex": ("/studies", "/series", "/instances"),
+    "SeriesInstanceUID Modality PerformedProcedureStepStartDate ManufacturerModelName SeriesNumber"
+    " PerformedProcedureStepStartTime SeriesDescription BodyPartExamined": (
+        "/series",
+        "/instances",
+        "/studies/{study}/series",
+        "/studies/{study}/instances",
+    ),
+    "SOPInstanceUID SOPClassUID InstanceNumber": (
+        "/instances",
+        "/studies/{study}/instances",
+        "/studies/{study}/series/{series}/instances",
+    ),
+}
+"""search.md, "Searchable attributes", and the required keys of conformance-extras.md, by the routes that take them."""
+
+studies: Callable[[str], Query] = partial(read_query, level=Level.STUDY, scope=_ALL)
+
+
+@pytest.mark.parametrize(("level", "scope"), ROUTES.values(), ids=ROUTES.keys())
+def test_nothing_asked(level: Level, scope: Scope) -> None:
+    """Without parameters everything in scope matches, 100 at a time from the first, literally."""
+    assert read_query("", level, scope) == Query(
+        level, scope, conditions=(), include=(), include_all=False, limit=100, offset=0, fuzzy=False
+    )
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("keyword", "allowed"),
+    [(keyword, routes) for keywords, routes in SEARCHABLE.items() for keyword in keywords.split()],
+)
+def test_searchable(keyword: str, allowed: tuple[str, ...], route: str) -> None:
+    """An attribute is a matching key at the routes of its row and 400 at the others, those of its own scope too."""
+    level, scope = ROUTES[route]
+
+    if route in allowed:
+        assert read_query(f"{keyword}=1", level, scope).conditions == (Condition(keyword, "1"),)
+    else:
+        with pytest.raises(InvalidRequest, match=keyword):
+            read_query(f"{keyword}=1", level, scope)
+
+
+@pytest.mark.parametrize(
+    ("name", "keyword"),
+    [
+        ("PatientID", "PatientID"),
+        ("00100020", "PatientID"),
+        ("0020000D", "StudyInstanceUID"),
+        ("0020000d", "StudyInstanceUID"),
+        ("00080061", "ModalitiesInStudy"),
+        ("%30%3010%30020", "PatientID"),
+        ("+PatientID%20", "PatientID"),
+    ],
+)
+def test_identifier(name: str, keyword: str) -> None:
+    """An attribute is named by keyword or by 8 hexadecimal digits in either case, blanks around it do not count."""
+    assert studies(f"{name}=x").conditions == (Condition(keyword, "x"),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "foo",
+        "patientid",
+        "PATIENTID",
+        "Patient's Name",
+        "0010020",
+        "000100020",
+        "0010,0020",
+        "(0010,0020)",
+        "0x100020",
+        "+0100020",
+        "001000_2",
+        "\uff100100020",
+        "",
+        "PatientID.PatientName",
+        "ReferencedStudySequence.ReferencedSOPInstanceUID",
+        "00081110.00081155",
+        "orderby",
+        "emptyvaluematching",
+        "multiplevaluematching",
+    ],
+)
+def test_unknown(name: str) -> None:
+    """A parameter that is neither an option nor an attribute's keyword or tag is 400, as a key and in includefield."""
+    with pytest.raises(InvalidRequest):
+        studies(f"{quote(name)}=1")
+    with pytest.raises(InvalidRequest):
+        studies(f"includefield={quote(name)}")
+
+
+@pytest.mark.parametrize("name", ["PatientComments", "00104000", "PixelData", "00091001", "60003000", "FFFFFFFF"])
+def test_not_searchable(name: str) -> None:
+    """An attribute that is known, private or of no dictionary, but not searchable, is 400 and named."""
+    with pytest.raises(InvalidRequest, match=name):
+        studies(f"{name}=1")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "PatientID=a&PatientID=a",
+        "PatientID=a&00100020=b",
+        "00100020=a&PatientID=b",
+        "0020000d=1.2&0020000D=1.3",
+        "PatientID=a&limit=5&PatientID=b",
+    ],
+)
+def test_attribute_twice(query: str) -> None:
+    """The same attribute twice is 400, however it is written."""
+    with pytest.raises(InvalidRequest, match="more than once"):
+        studies(query)
+
+
+@pytest.mark.parametrize("query", ["PatientID=", "PatientID", "PatientID=%20", "PatientID=+", "00100020="])
+def test_empty_value(query: str) -> None:
+    """A matching key without a value is 400."""
+    with pytest.raises(InvalidRequest, match="PatientID"):
+        studies(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("PatientName=Doe^John", "Doe^John"),
+        ("PatientName=Doe%5EJohn", "Doe^John"),
+        ("PatientName=jo+do", "jo do"),
+        ("PatientName=jo%20do", "jo do"),
+        ("PatientName=a%2Bb", "a+b"),
+        ("PatientName=%20Doe%20", "Doe"),
+        ("PatientName=M%C3%BCller", "Müller"),
+        ("PatientName=a%26b=c", "a&b=c"),
+        ("PatientName=*oe%2A", "*oe*"),
+        ("PatientName=abc%00", "abc\0"),
+        ("PatientName=a,b", "a,b"),
+        ("PatientName=a%5Cb", "a\\b"),
+        ("&&PatientName=x&", "x"),
+    ],
+)
+def test_value(query: str, value: str) -> None:
+    """A value is taken decoded and without the blanks around it; `+` is a blank."""
+    assert studies(query).conditions == (Condition("PatientName", value),)
+
+
+@pytest.mark.parametrize("query", ["PatientName=<b", "PatientName=%3Cb", "PatientName=%3cb", "<=1", "limit=5&%3C"])
+def test_markup(query: str) -> None:
+    """A query string with `<`, written or encoded, is 400 (common.md, "Error bodies")."""
+    with pytest.raises(InvalidRequest, match="<"):
+        studies(query)
+
+
+@pytest.mark.parametrize("name", ["limit", "Limit", "LIMIT", "%6Cimit"])
+@pytest.mark.parametrize("value", [1, 100, 200])
+def test_limit(name: str, value: int) -> None:
+    """The limit is 1 to 200; names of options compare without case."""
+    assert studies(f"{name}={value}").limit == value
+
+
+@pytest.mark.parametrize("value", ["0", "201", "-1", "%2B5", "abc", "", "1.0", "1e2", "٣", "²", "9" * 5000])
+def test_bad_limit(value: str) -> None:
+    """Another limit is 400 and the text names it."""
+    with pytest.raises(InvalidRequest, match="limit"):
+        studies(f"limit={value}")
+
+
+@pytest.mark.parametrize("value", [0, 1, 201, 2**31 - 1])
+def test_offset(value: int) -> None:
+    """The offset is 0 or more, up to what every database can count."""
+    assert studies(f"Offset={value}").offset == value
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "", "0.5", str(2**31)])
+def test_bad_offset(value: str) -> None:
+    """Another offset is 400 and the text names it."""
+    with pytest.raises(InvalidRequest, match="offset"):
+        studies(f"offset={value}")
+
+
+@pytest.mark.parametrize(("value", "expected"), [("true", True), ("false", False), ("True", True), ("FALSE", False)])
+def test_fuzzy(value: str, expected: bool) -> None:
+    """Fuzzy matching is asked for, or not (clients.md: OHIF always says false)."""
+    assert studies(f"fuzzymatching={value}").fuzzy is expected
+    assert studies(f"FuzzyMatching={value}").fuzzy is expected
+
+
+@pytest.mark.parametrize("value", ["", "1", "0", "yes", "maybe"])
+def test_bad_fuzzy(value: str) -> None:
+    """Anything but true and false is 400 and the text names the parameter."""
+    with pytest.raises(InvalidRequest, match="fuzzymatching"):
+        studies(f"fuzzymatching={value}")
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=5&limit=5", "limit=5&LIMIT=6", "offset=1&offset=1", "fuzzymatching=true&FuzzyMatching=true"]
+)
+def test_option_twice(query: str) -> None:
+    """An option that is given twice is 400."""
+    with pytest.raises(InvalidRequest, match="more than once"):
+        studies(query)
+
+
+@pytest.mark.parametrize(
+    ("query", "include"),
+    [
+        ("includefield=StudyDescription", ("00081030",)),
+        ("includefield=00081030%2C00080060", ("00081030", "00080060")),
+        ("includefield=00081030,00080060", ("00081030", "00080060")),
+        ("includefield=00081030&IncludeField=Modality", ("00081030", "00080060")),
+        ("includefield=+PatientID+,+Rows", ("00100020", "00280010")),
+        ("includefield=0020000d", ("0020000D",)),
+        ("includefield=00091001", ("00091001",)),
+        ("includefield=NumberOfStudyRelatedInstances", ("00201208",)),
+    ],
+)
+@pytest.mark.parametrize("route", ROUTES)
+def test_include(query: str, include: tuple[str, ...], route: str) -> None:
+    """Attributes of any level, private ones too, can be included, in one list or several."""
+    level, scope = ROUTES[route]
+
+    found = read_query(query, level, scope)
+
+    assert found.include == include
+    assert not found.include_all
+
+
+@pytest.mark.parametrize(
+    "query", ["includefield=all", "includefield=ALL", "includefield=Rows,all", "includefield=all&includefield=Rows"]
+)
+def test_include_all(query: str) -> None:
+    """`all` wins, alone or beside names (search.md, "Parameters")."""
+    assert studies(query).include_all
+
+
+@pytest.mark.parametrize("query", ["includefield=", "includefield=Rows,", "includefield=all,nothing"])
+def test_bad_include(query: str) -> None:
+    """An empty or unknown name is 400, beside `all` too."""
+    with pytest.raises(InvalidRequest, match="is not an attribute"):
+        studies(query)
+
+
+def test_ohif_worklist() -> None:
+    """The worklist query of OHIF is understood as it is sent (clients.md)."""
+    query = studies(
+        "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030"
+        "&PatientName=*x*&00100020=*x*&ModalitiesInStudy=CT&StudyDate=19521125-20210507"
+    )
+
+    assert query == Query(
+        Level.STUDY,
+        _ALL,
+        (
+            Condition("PatientName", "*x*"),
+            Condition("PatientID", "*x*"),
+            Condition("ModalitiesInStudy", "CT"),
+            Condition("StudyDate", "19521125-20210507"),
+        ),
+        ("00081030", "00080060", "00080090", "00100030"),
+        limit=101,
+    )
+
+
+def test_uid_list() -> None:
+    """A list of UIDs stays one value, by comma or backslash, for the index to part (clients.md)."""
+    [condition] = studies("StudyInstanceUID=1.2%5C1.3,1.4").conditions
+
+    assert condition == Condition("StudyInstanceUID", "1.2\\1.3,1.4")

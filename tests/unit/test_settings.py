@@ -1,0 +1,159 @@
+"""The app settings (`shared/settings.py`) and the sample of them."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from shared.settings import InvalidSetting, Settings, defaults, read_settings
+
+_SAMPLE = Path(__file__).parents[2] / "local.settings.sample.json"
+_HOST = {
+    "FUNCTIONS_WORKER_RUNTIME": "python",
+    "PYTHON_ENABLE_INIT_INDEXING": "1",
+    "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": "4294967296",
+    "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+}
+"""What the Functions host itself reads of the sample (functions-host.md)."""
+
+_LEAST = {"DICOM_SQL_URL": "sqlite:///index.db", "DICOM_STORAGE_FOLDER": "data"}
+_AZURE = {
+    "DICOM_SQL_URL": "mssql+pyodbc://server/db",
+    "DICOM_BLOB_URL": "https://a.blob.core.windows.net",
+    "DICOM_TABLE_URL": "https://a.table.core.windows.net",
+}
+
+
+def test_defaults() -> None:
+    """What is not set, or set to nothing, has its default."""
+    settings = read_settings(_LEAST)
+
+    assert settings == Settings(dicom_sql_url="sqlite:///index.db", dicom_storage_folder="data")
+    assert settings == read_settings(_LEAST | {"MAX_REQUEST_BYTES": "", "DATA_PARTITIONS": " ", "PUBLIC_URL": ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("DICOM_CONTAINER", " images ", "images"),
+        ("DATA_PARTITIONS", "true", True),
+        ("DATA_PARTITIONS", "False", False),
+        ("MAX_REQUEST_BYTES", "1", 1),
+        ("BATCH_BYTES", " 1048576 ", 1048576),
+        ("DELETE_AFTER_S", "0", 0),
+        ("RESERVATION_EXPIRES_S", "0", 0),
+        ("PUBLIC_URL", "https://pacs.example/dicom", "https://pacs.example/dicom"),
+    ],
+)
+def test_value(name: str, text: str, value: str | int) -> None:
+    """A setting is read as the type of its field."""
+    assert getattr(read_settings(_LEAST | {name: text}), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    "places",
+    [_LEAST, _AZURE, {"DICOM_SQL_URL": "sqlite:///x", "DICOM_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}],
+)
+def test_storage(places: dict[str, str]) -> None:
+    """Storage is a folder, a connection string, or a pair of URLs."""
+    read_settings(places)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MAX_REQUEST_BYTES",
+        "MAX_INSTANCE_BYTES",
+        "BATCH_BYTES",
+        "BLOB_CONCURRENCY",
+        "READ_AHEAD",
+        "DELETE_AFTER_S",
+        "RESERVATION_EXPIRES_S",
+    ],
+)
+@pytest.mark.parametrize("text", ["x", "1.5", "1e3", "--1", "-", "²", "٣", "4 GB", "0x10", "1_000", "-1"])
+def test_bad_number(name: str, text: str) -> None:
+    """A number that cannot be stops the start, and the text names its setting."""
+    with pytest.raises(InvalidSetting, match=name):
+        read_settings(_LEAST | {name: text})
+
+
+@pytest.mark.parametrize(
+    "name", ["MAX_REQUEST_BYTES", "MAX_INSTANCE_BYTES", "BATCH_BYTES", "BLOB_CONCURRENCY", "READ_AHEAD"]
+)
+def test_zero(name: str) -> None:
+    """What bounds work is at least 1."""
+    with pytest.raises(InvalidSetting, match=name):
+        read_settings(_LEAST | {name: "0"})
+
+
+@pytest.mark.parametrize("text", ["1", "yes", "on", "tru"])
+def test_bad_flag(text: str) -> None:
+    """A flag is true or false and nothing that looks like it."""
+    with pytest.raises(InvalidSetting, match="DATA_PARTITIONS"):
+        read_settings(_LEAST | {"DATA_PARTITIONS": text})
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"DICOM_SQL_URL": ""}, "DICOM_SQL_URL"),
+        ({"DICOM_SQL_URL": "index.db"}, "DICOM_SQL_URL"),
+        ({"DICOM_SQL_URL": "postgresql://u:secret@h/db"}, "DICOM_SQL_URL"),
+        ({"PUBLIC_URL": "pacs.example"}, "PUBLIC_URL"),
+        ({"DICOM_STORAGE_FOLDER": ""}, "exactly one of DICOM_STORAGE_FOLDER"),
+        ({"DICOM_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}, "exactly one of DICOM_STORAGE_FOLDER"),
+        (_AZURE, "exactly one of DICOM_STORAGE_FOLDER"),
+        ({"DICOM_TABLE_URL": "https://a"}, "DICOM_TABLE_URL"),
+        (_AZURE | {"DICOM_STORAGE_FOLDER": "", "DICOM_TABLE_URL": ""}, "DICOM_TABLE_URL"),
+        (_AZURE | {"DICOM_STORAGE_FOLDER": "", "DICOM_BLOB_URL": "http://secret"}, "DICOM_BLOB_URL"),
+        (_AZURE | {"DICOM_STORAGE_FOLDER": "", "DICOM_TABLE_URL": "secret"}, "DICOM_TABLE_URL"),
+    ],
+)
+def test_what_cannot_work(changes: dict[str, str], named: str) -> None:
+    """Settings that cannot work, alone or together, stop the start; the text names them and holds no value."""
+    with pytest.raises(InvalidSetting, match=named) as refused:
+        read_settings(_LEAST | changes)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_every_setting_says_what_it_means() -> None:
+    """Each setting has its meaning, and with it its unit, beside it."""
+    assert all(one.metadata["meaning"] for one in fields(Settings))
+
+
+def _sample() -> dict[str, str]:
+    document = json.loads(_SAMPLE.read_text("utf-8"))
+    assert document["IsEncrypted"] is False
+    values: dict[str, str] = document["Values"]
+    return values
+
+
+def test_sample_has_every_setting() -> None:
+    """The sample has every setting, what the host needs, and nothing else."""
+    assert set(_sample()) == set(defaults()) | set(_HOST)
+
+
+def test_sample_works() -> None:
+    """The sample is Azurite and SQLite, and everything else as it is by default."""
+    expected = Settings(
+        dicom_storage_connection_string="UseDevelopmentStorage=true", dicom_sql_url="sqlite:///.data/index.db"
+    )
+
+    assert read_settings(_sample()) == expected
+    assert {name: value for name, value in _sample().items() if name in _HOST} == _HOST
+
+
+def test_sample_shows_defaults() -> None:
+    """A setting that the sample does not decide shows its default."""
+    decided = {"DICOM_STORAGE_CONNECTION_STRING", "DICOM_SQL_URL"}
+    expected = {name: str(value).lower() for name, value in defaults().items() if name not in decided}
+
+    assert {name: _sample()[name] for name in expected} == expected
+
+
+def test_host_takes_every_store_request() -> None:
+    """The host's own limit is not below ours: it would answer 500 before the app sees the request."""
+    assert int(_sample()["FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"]) >= read_settings(_sample()).max_request_bytes
