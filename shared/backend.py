@@ -30,26 +30,28 @@ class Backend:
     now: Callable[[], datetime] = _now
     _partitions: dict[str, Partition] = field(default_factory=dict)
 
-    async def partition(self, name: str, *, create: bool) -> Partition | None:
-        """Return the partition called *name*, whatever the case of its letters; None where there is none.
-
-        With *create* it is added. Partitions are never removed, so what was found once holds.
-        """
+    async def find_partition(self, name: str) -> Partition | None:
+        """Return the partition called *name*, whatever the case of its letters; None where there is none."""
         known = self._partitions.get(name.lower())
-        if known is None:
-            if create:
-                known = await self.index.write(partitions.find_or_add, name, self.now())
-            else:
-                known = await self.index.read(partitions.find, name)
-            if known is not None and len(self._partitions) < _MAX_REMEMBERED:
-                self._partitions[name.lower()] = known
-        return known
+        return known or self._remember(await self.index.read(partitions.find, name))
+
+    async def add_partition(self, name: str) -> Partition:
+        """Return the partition called *name*, which is added if nobody has yet."""
+        added = await self.index.write(partitions.find_or_add, name, self.now())
+        self._remember(added)
+        return added
 
     async def close(self) -> None:
         """Give back connections."""
         await self.index.close()
         await self.blobs.close()
         await self.records.close()
+
+    def _remember(self, found: Partition | None) -> Partition | None:
+        """Keep what was found: partitions are never removed."""
+        if found is not None and len(self._partitions) < _MAX_REMEMBERED:
+            self._partitions[found.name.lower()] = found
+        return found
 
 
 @cache
@@ -71,5 +73,11 @@ def _stores(settings: Settings) -> tuple[BlobStore, RecordStore]:
 
         folder = Path(settings.dicom_storage_folder)
         return FolderBlobs(folder / "blobs"), FolderRecords(folder / "records")
+    from shared.storage.azure import AzureBlobs, AzureRecords
+    from shared.storage.credentials import blob_service, table_service
 
-    raise NotImplementedError
+    connection, client_id = settings.dicom_storage_connection_string, settings.dicom_identity_client_id
+    blobs = blob_service(connection, settings.dicom_blob_url, client_id)
+    tables = table_service(connection, settings.dicom_table_url, client_id)
+    concurrency = settings.blob_concurrency
+    return AzureBlobs(blobs, container=settings.dicom_container, concurrency=concurrency), AzureRecords(tables)

@@ -1,17 +1,18 @@
 """Text of data elements in any Specific Character Set: the one place that knows (0008,0005) (PS3.5 §6.1).
 
-The decoding of code extensions is pydicom's; what is added is a short way for the ordinary sets and a list of
-the Python codecs that a file may name.
+The decoding of code extensions is pydicom's; what is added is a short way for the ordinary sets and a list of the
+names that a file may use.
 """
 
 import codecs
 import logging
+import re
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
-from pydicom.charset import convert_encodings, decode_bytes, default_encoding, python_encoding
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 
 # pydicom's warnings and log records quote values of the file, which may be a patient's.
 warnings.filterwarnings("ignore", module=r"pydicom\.")
@@ -23,12 +24,15 @@ _TEXT_DELIMITERS = {*b"\r\n\t\f\\"}
 _NAME_DELIMITERS = _TEXT_DELIMITERS | {*b"^="}
 """Characters after which the first character set applies again (PS3.5 §6.1.2.5.3)."""
 
-_CODECS = frozenset(
-    codecs.lookup(name).name
-    for name in {*python_encoding.values(), "ascii", "koi8_r", "big5", *(f"cp{page}" for page in range(1250, 1259))}
+_MISSPELT = re.compile(r"ISO[^_]IR|(?!ISO 2022 IR )ISO.2022.IR.")
+"""Terms that pydicom knows how to correct."""
+
+_PYTHON_NAMES = frozenset(
+    {codecs.lookup(name).name for name in {*python_encoding.values(), *(f"cp{page}" for page in range(1250, 1259))}}
+    | {"ascii", "utf8", "latin1", "latin-1", "iso-8859-1"}
 )
-"""Codecs that a Specific Character Set may name by their Python name, as pydicom allows. Others are refused:
-some give lone surrogates, which JSON cannot hold, or are slow by design."""
+"""Codecs that a file may name as Python does. pydicom asks Python for any name, but some codecs give lone surrogates,
+which JSON cannot hold, or are slow by design, and Python remembers each name it was asked for."""
 
 
 class Charset(NamedTuple):
@@ -46,15 +50,14 @@ def charset_of(terms: tuple[str, ...]) -> Charset:
 
     Unknown terms count as the default repertoire, which is read as ISO 8859-1, so that nothing is lost.
     """
-    encodings = [_codec(encoding) for encoding in convert_encodings([term.strip(" \0") for term in terms])]
+    encodings = convert_encodings([_known(term.strip(" \0")) for term in terms])
     return Charset(_decoder(encodings, _TEXT_DELIMITERS), _decoder(encodings, _NAME_DELIMITERS))
 
 
-def _codec(encoding: str) -> str:
-    try:
-        return encoding if codecs.lookup(encoding).name in _CODECS else default_encoding
-    except LookupError:
-        return default_encoding
+def _known(term: str) -> str:
+    if term in python_encoding or _MISSPELT.match(term) or term.lower() in _PYTHON_NAMES:
+        return term
+    return ""
 
 
 def _decoder(encodings: list[str], delimiters: set[int]) -> Callable[[bytes], str]:

@@ -166,10 +166,10 @@ class HeaderReader:
             if value is None:
                 raise UnreadableFile(f"the file ends at byte {len(self._kept)}, within its file meta information")
             rest = bytes(self._kept[end:])
-            self._open(value, end)
+            walk = self._open(value, end)
             self._continue(rest, 0)
-        walk = self._walk
-        assert walk is not None
+        else:
+            walk = self._walk
         if self._kept:
             self._advance(walk, bytes(self._kept), 0, is_last=True)
         if walk.pixel_data is None:
@@ -205,8 +205,8 @@ class HeaderReader:
             self._wanted = end
         return b"", len(view)
 
-    def _open(self, transfer_syntax: bytes, end: int) -> None:
-        """Prepare for the data set, which begins at byte *end*."""
+    def _open(self, transfer_syntax: bytes, end: int) -> Walk:
+        """Begin the walk over the data set, which starts at byte *end*."""
         uid = transfer_syntax.rstrip(b"\0 ")
         if not _UID.fullmatch(uid):
             raise UnreadableFile("(0002,0010) Transfer Syntax UID is missing or is no UID")
@@ -217,8 +217,10 @@ class HeaderReader:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._dataset_at = self._at = self._arrived = end
         self._kept.clear()
+        return self._walk
 
     def _continue(self, data: Buffer, start: int) -> None:
+        """Take *data* from *start* on, unless the data set has not begun."""
         if self._walk is None:
             return
         if self._inflater is None:
@@ -235,9 +237,6 @@ class HeaderReader:
                 try:
                     piece = inflater.decompress(rest, _WINDOW)
                 except zlib.error as error:
-                    self._is_over = walk.pixel_data is not None
-                    if self._is_over:
-                        return
                     raise UnreadableFile(f"the deflated data set is damaged behind byte {self._arrived}") from error
                 self._take(walk, piece, 0)
                 rest = inflater.unconsumed_tail
@@ -276,19 +275,23 @@ class HeaderReader:
         self._kept.clear()
         try:
             while position < end:
-                budget = self._limit - (base + position - self._dataset_at - walk.skipped)
-                stop = min(end, position + max(budget, 0))
+                stop = min(end, position + self._budget(walk, base + position))
                 position = walk.read(window, position, stop, base)
-                if position < stop or budget <= 0:
-                    if not is_last:
-                        self._wanted = _wanted(walk, stop - position, budget, base + position)
+                if position < stop or (stop < end and not self._budget(walk, base + position)):
                     self._kept += window[position:]
+                    if not is_last:
+                        budget = self._budget(walk, base + position)
+                        self._wanted = _wanted(walk, stop - position, budget, base + position)
                     break
         except UnreadableFile:
             if walk.pixel_data is None:
                 raise
             self._is_over = True
         self._at = base + position
+
+    def _budget(self, walk: Walk, at: int) -> int:
+        """Return how many bytes of header there may be behind byte *at*."""
+        return max(0, self._limit - (at - self._dataset_at - walk.skipped))
 
     def _check_end(self, walk: Walk) -> None:
         """Raise `UnreadableFile` when the file must not end where it did; padding of a few zeros is let through."""
@@ -297,8 +300,9 @@ class HeaderReader:
             raise UnreadableFile(f"{end} of the inflated data set, within deflated bytes")
         if self._at > self._arrived or walk.in_fragments:
             value = walk.bulk[-1]
+            name = f"({value.path[:4]},{value.path[4:]}) at byte {value.offset}"
             length = "fragments and a delimiter" if value.length is None else f"{value.length} bytes"
-            raise UnreadableFile(f"{end}, within {value.path}: {length} were expected at byte {value.offset}")
+            raise UnreadableFile(f"{end}, within {name}: {length} were expected")
         if len(self._kept) >= _HEAD or any(self._kept):
             tag = f"{_tag_name(self._kept, walk.order)} " if len(self._kept) >= _HEAD else ""
             wanted = f"{walk.wanted} bytes" if walk.wanted else "its end"

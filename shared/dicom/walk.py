@@ -4,7 +4,6 @@ Knows how elements, sequences, items and fragments are laid out, and where a val
 """
 
 from struct import error as StructError  # noqa: N812 -- an exception in spite of its name
-
 from typing import TypeAlias
 
 from shared.dicom.bulk import (
@@ -20,7 +19,7 @@ from shared.dicom.bulk import (
 from shared.dicom.charset import DEFAULT, Charset, charset_of
 from shared.dicom.dictionary import EXPLICIT, IMPLICIT, UNDEFINED, Encoding, Kind, settled, vr_of
 from shared.dicom.elements import BINARY, MAX_CHARACTERS, READERS, Dataset, Element, binary
-from shared.dicom.reread import reread
+from shared.dicom.reread import MAX_BYTES, reread
 from shared.errors import UnreadableFile
 
 MAX_DEPTH = 64
@@ -88,6 +87,7 @@ class Walk:
         self._tags: list[str] = []
         self._items: list[int] = []
         self._is_closed = False
+        self._rereadable = MAX_BYTES
         self._marks: tuple[int, int, int, Charset] = (0, 0, 0, DEFAULT)
         self._unsigned: list[tuple[Element, bytes]] = []
 
@@ -143,7 +143,9 @@ class Walk:
             self._encoding = (EXPLICIT if vr.isalpha() and vr.isupper() else IMPLICIT)[self.order]
         return self._walk(self._encoding, self.dataset, position, self._end, is_delimited=False)
 
-    def _walk(self, encoding: Encoding, out: Dataset, position: int, end: int, *, is_delimited: bool) -> int:
+    def _walk(  # noqa: C901, PLR0912 -- the hot loop: a call for each element would cost more than reading it
+        self, encoding: Encoding, out: Dataset, position: int, end: int, *, is_delimited: bool
+    ) -> int:
         """Read the elements of one data set into *out* and return where it ends.
 
         Speed matters here more than anywhere: one turn of the loop for each element of each file.
@@ -273,7 +275,7 @@ class Walk:
             if vr == "US or SS" and "Value" in out.get(tag, {}):
                 self._unsigned.append((out[tag], self._window[place[1] : stop]))
         if tag == "00080005":
-            self._charset = charset_of(tuple(str(term or "") for term in out[tag].get("Value", [""])))
+            self._charset = charset_of(tuple(str(term or "") for term in out.get(tag, {}).get("Value", [""])))
         elif tag.endswith("0000"):
             out.pop(tag, None)  # group lengths are no part of the model (PS3.18 §F.2.2)
         return stop
@@ -364,10 +366,13 @@ class Walk:
         is_implicit = self._encoding.is_implicit
         length_at = self._start + (4 if is_implicit else _HEAD)
         stop = length_at + 4 + self._encoding.length(self._window, length_at)[0]
+        self._rereadable -= stop - self._start
+        if self._rereadable < 0:
+            raise UnreadableFile(f"{damage}; more than {MAX_BYTES} bytes are damaged") from damage
         try:
             clean = reread(self._window[self._start : stop], is_implicit=is_implicit, order=self.order)
             inner = Walk("<", is_implicit=False, inline_bytes=len(clean))
-            inner._charset = self._charset
+            inner._charset, inner._rereadable = self._charset, 0
             inner.read(clean, 0, len(clean), 0)
         except UnreadableFile as error:
             raise UnreadableFile(f"{damage}; {error}") from error

@@ -120,17 +120,22 @@ async def _handle(http: HttpRequest, rules: VersionRules, body: "_Body", endpoin
     context = backend()
     body.limit(context.settings.max_request_bytes)
     name = http.path_params.get("partition")
-    partition = await _partition(name, context, creates=endpoint.action is Action.WRITE)
+    partition = await _partition(name, context)
+    if partition is None and endpoint.action is not Action.WRITE:
+        raise InvalidRequest("There is no partition of this name.")
     if endpoint.accepts is not None:
         endpoint.accepts(http.headers.getlist("accept"))
-    scope = Scope(partition.key, *(_uid(http, level) for level in ("study", "series", "instance")))
+    uids = [_uid(http, level) for level in ("study", "series", "instance")]
+    if partition is None:  # only now, when nothing of the path or the headers can refuse the request any more
+        partition = await context.add_partition(str(name))
+    scope = Scope(partition.key, *uids)
     path = f"/v{http.path_params['version']}" + ("" if name is None else f"/partitions/{partition.name}")
     urls = service_urls(http, context.settings.public_url, path)
     return await endpoint.handler(Request(http, body, rules, partition, scope, urls), context)
 
 
-async def _partition(name: str | None, context: Backend, *, creates: bool) -> Partition:
-    """Return the partition that a path names (data-partitions.md)."""
+async def _partition(name: str | None, context: Backend) -> Partition | None:
+    """Return the partition that a path names, None when it does not exist yet (data-partitions.md)."""
     if (name is not None) != context.settings.data_partitions:
         raise InvalidRequest(
             "This service has data partitions: paths begin with /partitions/{name}."
@@ -141,10 +146,7 @@ async def _partition(name: str | None, context: Backend, *, creates: bool) -> Pa
         return DEFAULT_PARTITION
     if not _PARTITION_NAME.fullmatch(name):
         raise InvalidRequest("A partition's name is 1 to 64 of the characters A-Z a-z 0-9 . - _")
-    partition = await context.partition(name, create=creates)
-    if partition is None:
-        raise InvalidRequest("There is no partition of this name.")
-    return partition
+    return await context.find_partition(name)
 
 
 def _uid(http: HttpRequest, name: str) -> str | None:

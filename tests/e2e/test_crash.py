@@ -3,7 +3,7 @@
 import itertools
 import os
 import random
-import signal
+import secrets
 import subprocess
 import sys
 import threading
@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.e2e.client import Client
 from tests.e2e.conftest import ROOT
-from tests.factories import new_uid, part10
+from tests.factories import part10
 
 _WRITERS = 3
-_PER_REQUEST = 4
-_LONGEST_S = 0.35
+_LONGEST_S = 0.2
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Sent:
 
 
 class Victim:
-    """A service in a process group of its own, to be killed."""
+    """A service to be killed."""
 
     def __init__(self, data: Path) -> None:
         environment = os.environ | {"PORT": "0", "STORAGE": "embedded", "DATA": str(data), "WORKERS": "1"}
@@ -44,7 +44,6 @@ class Victim:
             env=environment,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -53,8 +52,31 @@ class Victim:
 
     def kill(self) -> None:
         """End every process at once, as a crash would."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        parent = psutil.Process(self._process.pid)
+        for process in [*parent.children(recursive=True), parent]:
+            process.kill()
         self._process.wait()
+
+
+def _uid() -> str:
+    return f"2.25.{secrets.randbelow(10**30) + 10**30}"
+
+
+_STUDY, _INSTANCE = _uid(), _uid()
+_TEMPLATES = [
+    part10(StudyInstanceUID=_STUDY, SOPInstanceUID=_INSTANCE, pixel_bytes=size)
+    for size in (200, 9_000, 70_000, 200_000)
+]
+"""Files to give other UIDs of the same length: making them anew would leave the service idle between requests."""
+
+
+def _request() -> Sent:
+    request = Sent(_uid())
+    for template in _TEMPLATES:
+        instance = _uid()
+        file = template.replace(_STUDY.encode(), request.study.encode())
+        request.files[instance] = file.replace(_INSTANCE.encode(), instance.encode())
+    return request
 
 
 def _write(base: str, sent: list[Sent], stop: threading.Event) -> None:
@@ -62,12 +84,7 @@ def _write(base: str, sent: list[Sent], stop: threading.Event) -> None:
     with httpx.Client(base_url=base, timeout=10) as http:
         client = Client(http)
         while not stop.is_set():
-            request = Sent(new_uid())
-            for size in random.sample(range(200, 200_000), _PER_REQUEST):
-                instance = new_uid()
-                request.files[instance] = part10(
-                    StudyInstanceUID=request.study, SOPInstanceUID=instance, pixel_bytes=size
-                )
+            request = _request()
             sent.append(request)
             try:
                 request.answered = client.store(*request.files.values()).status_code == 200
@@ -100,7 +117,9 @@ def test_kill(tmp_path: Path, seed: int) -> None:
         with ThreadPoolExecutor(_WRITERS) as writers:
             for _ in range(_WRITERS):
                 writers.submit(_write, victim.base, sent, stop)
-            time.sleep(moments.uniform(0.01, _LONGEST_S))
+            while not any(request.answered for request in sent):
+                time.sleep(0.005)
+            time.sleep(moments.uniform(0, _LONGEST_S))
             victim.kill()
             stop.set()
         victim = Victim(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.functions.decorators.function_app import Function
+from azure.functions import Function
 from starlette.requests import Request
 from starlette.responses import Response
 

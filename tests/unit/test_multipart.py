@@ -105,7 +105,7 @@ async def test_header_line_without_colon(lines: bytes) -> None:
         await read(b"--b\r\n" + lines + b"\r\n\r\nx\r\n--b--")
 
 
-@pytest.mark.parametrize("size", [1000, 100_000])
+@pytest.mark.parametrize("size", [1, 100_000])
 @pytest.mark.parametrize(("length", "is_allowed"), [(MAX_PART_HEADER_BYTES, True), (MAX_PART_HEADER_BYTES + 1, False)])
 async def test_header_limit(length: int, is_allowed: bool, size: int) -> None:
     """A part's header has a limit, to the byte, whatever the size of the pieces that it arrives in."""

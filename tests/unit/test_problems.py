@@ -83,9 +83,9 @@ def test_markup(kind: type[errors.DicomwebError]) -> None:
     assert response.body == b"'&lt;script&gt;alert(1)&lt;/script&gt;&amp;' is no UID"
 
 
-@pytest.mark.parametrize("error", [errors.NotFound(""), errors.NotAcceptable(""), ClientDisconnect()], ids=repr)
+@pytest.mark.parametrize("error", [errors.NotFound(""), errors.NotAcceptable(""), ClientDisconnect(_SECRET)], ids=repr)
 def test_no_text(error: Exception) -> None:
-    """An error without words has no body, and nothing that says what type it is of."""
+    """An error without words of ours has no body, and nothing that says what type it is of."""
     response = problem(error)
 
     assert response.body == b""
