@@ -30,7 +30,7 @@ demo: ## run the service, store an instance, find it and read it back
 	@exec .venv/bin/python -m localhost.demo
 
 test: lint ## check style and types, and run all tests
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto
 
 lint: ## check style and types
 	@sh localhost/venv.sh tests/requirements.txt

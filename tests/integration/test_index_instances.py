@@ -11,7 +11,18 @@ from sqlalchemy import Connection, Engine, event, func, select
 
 from shared.errors import InvalidRequest
 from shared.index import garbage, tables
-from shared.index.instances import Refusal, abandon, delete, find, publish, read_metadata, reserve, state
+from shared.index.instances import (
+    Refusal,
+    abandon,
+    delete,
+    find,
+    metadata_of,
+    publish,
+    read_metadata,
+    reserve,
+    state,
+    transfer_syntaxes,
+)
 from shared.index.partitions import find_or_add
 from shared.index.search import search
 from shared.model import InstanceKey, Level, Query, Scope
@@ -246,6 +257,7 @@ def test_scopes(connection: Connection, scope: Scope, expected: list[int]) -> No
     assert [one.version for one in find(connection, scope, limit=10)] == wanted
     assert [version for version, _ in read_metadata(connection, scope, limit=10)] == wanted
     assert state(connection, scope) == ((wanted[-1], len(wanted)) if wanted else None)
+    assert transfer_syntaxes(connection, scope) == ({"1.2.840.10008.1.2.1"} if wanted else set())
 
 
 def test_find_pages(connection: Connection) -> None:
@@ -264,6 +276,19 @@ def test_metadata_content(connection: Connection) -> None:
     ((_, compressed),) = read_metadata(connection, Scope(1), limit=1)
 
     assert orjson.loads(zlib.decompress(compressed))["00100020"] == "A"
+
+
+def test_metadata_of_versions(connection: Connection) -> None:
+    """Metadata is read by version too; a version that is not published has none."""
+    first, second = store(connection, {**uids(1), "PatientID": "A"}, {**uids(2), "PatientID": "B"})
+    [waiting] = reserved(connection, InstanceKey(1, "1.3", "1.3.1", "1.3.1.1"))
+
+    found = metadata_of(connection, [second, waiting, first])
+
+    assert {version: orjson.loads(zlib.decompress(text))["00100020"] for version, text in found.items()} == {
+        first: "A",
+        second: "B",
+    }
 
 
 @pytest.mark.parametrize(

@@ -293,10 +293,11 @@ def test_pixel_data() -> None:
 FRAGMENTS = item() + item(b"a" * 3000) + item(b"b" * 10) + implicit(0xFFFEE0DD, b"")
 
 
+@pytest.mark.parametrize("vr", [b"OB", b"UN"])
 @pytest.mark.parametrize("size", [1, 7, 1000, 10000])
-def test_encapsulated(size: int) -> None:
+def test_encapsulated(size: int, vr: bytes) -> None:
     """Encapsulated pixel data is skipped fragment by fragment, whatever is in them (PS3.5 §A.4)."""
-    pixels = explicit(0x7FE00010, b"OB", FRAGMENTS, length=UNDEFINED)
+    pixels = explicit(0x7FE00010, vr, FRAGMENTS, length=UNDEFINED)
 
     header = read_in_chunks(part10(PATIENT_ID, pixels, explicit(0xFFFCFFFC, b"OB", b"\0\0"), syntax=JPEG), size)
 
@@ -316,14 +317,13 @@ def test_encapsulated_icon() -> None:
 
 def test_overlong() -> None:
     """A DS or IS longer than its VR allows is named, since the number does not show it."""
-    long, short = (
-        explicit(0x00281050, b"DS", b"1.00000000000000000"),
-        explicit(0x00281051, b"DS", b"1.5\\2.5\\3.5\\4.5\\5.5"),
-    )
     count = explicit(0x00200013, b"IS", b"0000000000001")
-    header = read_header(part10(explicit(0x00081115, b"SQ", item(count)), long, short))
+    long = explicit(0x00281050, b"DS", b"1.00000000000000000")
+    short = explicit(0x00281051, b"DS", b"1.5\\2.5\\3.5\\4.5\\5.5")
+    hidden = explicit(0x00281053, b"UN", b"1.00000000000000000")
+    header = read_header(part10(explicit(0x00081115, b"SQ", item(count)), long, short, hidden))
 
-    assert header.overlong == ("00081115/1/00200013", "00281050")
+    assert header.overlong == ("00081115/1/00200013", "00281050", "00281053")
 
 
 def test_file_meta_length() -> None:
