@@ -220,9 +220,10 @@ def test_large_values_pass_by() -> None:
         reader.feed(pixels)
         for _ in range(256):
             reader.feed(implicit(0xFFFEE000, b"", length=len(chunk)) + chunk)
-        reader.feed(implicit(0xFFFEE0DD, b""))
+        reader.feed(implicit(0xFFFEE0DD, b"") + explicit(0xFFFCFFFC, b"OB", b""))
 
     assert peak(feed) < MIB
+    assert list(reader.dataset) == ["00100020", "FFFCFFFC"]
     assert [value.path for value in reader.finish().bulk] == ["60003000", "7FE00010"]
 
 
