@@ -25,7 +25,7 @@ run: ## run the service on this machine until Ctrl-C
 	@sh localhost/venv.sh localhost/requirements.txt
 	@exec .venv/bin/python -m localhost
 
-demo: ## run the service, store an instance, find it and read it back
+demo: ## store a small study in the running service and show commands worth trying
 	@sh localhost/venv.sh localhost/requirements.txt
 	@exec .venv/bin/python -m localhost.demo
 

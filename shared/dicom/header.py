@@ -24,7 +24,6 @@ MAX_HEADER_BYTES = 64 * 1024 * 1024
 
 _DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 """Transfer syntaxes whose whole data set is deflated (PS3.5 §A.5, §A.7)."""
-_IMPLICIT_VR = "1.2.840.10008.1.2"
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 _PREFIX_AT, _PREFIX = 128, b"DICM"
@@ -211,8 +210,7 @@ class HeaderReader:
         if not _UID.fullmatch(uid):
             raise UnreadableFile("(0002,0010) Transfer Syntax UID is missing or is no UID")
         self._transfer_syntax = uid.decode("ascii")
-        order = ">" if self._transfer_syntax == _BIG_ENDIAN else "<"
-        self._walk = Walk(order, is_implicit=self._transfer_syntax == _IMPLICIT_VR)
+        self._walk = Walk(">" if self._transfer_syntax == _BIG_ENDIAN else "<")
         if self._transfer_syntax in _DEFLATED:
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._dataset_at = self._at = self._arrived = end
@@ -278,10 +276,10 @@ class HeaderReader:
                 stop = min(end, position + self._budget(walk, base + position))
                 position = walk.read(window, position, stop, base)
                 if position < stop or (stop < end and not self._budget(walk, base + position)):
-                    self._kept += window[position:]
                     if not is_last:
                         budget = self._budget(walk, base + position)
                         self._wanted = _wanted(walk, stop - position, budget, base + position)
+                    self._kept += window[position:]
                     break
         except UnreadableFile:
             if walk.pixel_data is None:

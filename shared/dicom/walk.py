@@ -55,14 +55,12 @@ class Walk:
     Parameters
     ----------
     order
-        Byte order, "<" or ">".
-    is_implicit
-        What the transfer syntax says; the first element may prove it wrong.
+        Byte order, "<" or ">". Whether VRs are explicit is seen from the first element, whatever the file claims.
     inline_bytes
         Binary values longer than this are bulk data.
     """
 
-    def __init__(self, order: str, *, is_implicit: bool, inline_bytes: int = INLINE_BYTES) -> None:
+    def __init__(self, order: str, *, inline_bytes: int = INLINE_BYTES) -> None:
         self.dataset: Dataset = {}
         self.bulk: list[BulkValue] = []
         self.pixel_data: BulkValue | None = None
@@ -78,7 +76,6 @@ class Walk:
         """Whether the next bytes are fragments of encapsulated pixel data."""
 
         self.order = order
-        self._is_implicit = is_implicit
         self._inline_bytes = inline_bytes
         self._encoding: Encoding | None = None
         self._charset = DEFAULT
@@ -371,7 +368,7 @@ class Walk:
             raise UnreadableFile(f"{damage}; more than {MAX_BYTES} bytes are damaged") from damage
         try:
             clean = reread(self._window[self._start : stop], is_implicit=is_implicit, order=self.order)
-            inner = Walk("<", is_implicit=False, inline_bytes=len(clean))
+            inner = Walk("<", inline_bytes=len(clean))
             inner._charset, inner._rereadable = self._charset, 0
             inner.read(clean, 0, len(clean), 0)
         except UnreadableFile as error:
