@@ -15,7 +15,7 @@ import orjson
 
 from shared.backend import Backend
 from shared.dicom.attributes import RETURNED, SEARCHABLE, tag_of
-from shared.dicom.header import Header, HeaderReader, read_header
+from shared.dicom.header import Header, HeaderReader
 from shared.dicom.reports import FailureReason, WarningReason
 from shared.dicom.validation import empty_patient_id, missing_or_invalid, uid_value
 from shared.dicom.values import index_value
@@ -31,6 +31,10 @@ _INSTANCE = tag_of("SOPInstanceUID")
 _CLASS = tag_of("SOPClassUID")
 _IMPLICIT_VR = "1.2.840.10008.1.2"
 _PREAMBLE_BYTES = 128
+_MAX_HEADER_BYTES = 16 * 2**20
+"""Of a header without its bulk values: as Python objects it takes up to forty times as much."""
+_HEADER_WINDOW_BYTES = 64 * 1024
+"""Header bytes read at a time: a few milliseconds of work at the most."""
 
 _FAILURE_OF = {
     Refusal.ALREADY_STORED: FailureReason.ALREADY_STORED,
@@ -109,7 +113,7 @@ class _Transaction:
             raise _too_large(settings.max_instance_bytes)
         if self._batch_bytes + len(body) > settings.batch_bytes:
             await self._flush()
-        self._outcomes[position] = self._accept(position, body)
+        self._outcomes[position] = await self._accept(position, body)
 
     async def publish(self) -> list[Outcome]:
         """Make everything that was written visible, in one transaction."""
@@ -130,10 +134,10 @@ class _Transaction:
             with contextlib.suppress(DicomwebError):
                 await asyncio.shield(self._backend.index.write(abandon, versions, self._backend.now()))
 
-    def _accept(self, position: int, body: bytearray) -> Outcome:
+    async def _accept(self, position: int, body: bytearray) -> Outcome:
         """Read and check one whole file; it joins the batch, or its failure is returned."""
         try:
-            header = read_header(body)
+            header = await _read_header(body)
         except UnreadableFile as error:
             return _unreadable(error)
         outcome, key = self._check(header.dataset, header.transfer_syntax)
@@ -199,7 +203,7 @@ class _Transaction:
     async def _stream(self, position: int, head: bytearray, rest: AsyncIterator[Buffer]) -> Outcome:
         """Store one large file while it arrives. Its UIDs must lie in *head*, the bytes that are here already."""
         limit = self._backend.settings.max_instance_bytes
-        reader = HeaderReader()
+        reader = HeaderReader(max_header_bytes=_MAX_HEADER_BYTES)
         try:
             reader.feed(head)
         except UnreadableFile as error:
@@ -223,6 +227,20 @@ class _Transaction:
     def _fail(self, received: _Received, reason: FailureReason) -> None:
         self._keys.discard(received.key)
         self._outcomes[received.position] = _failed(received.outcome, reason)
+
+
+async def _read_header(file: bytearray) -> Header:
+    """Return the header of a whole file; a long one lets other requests have their turn in between."""
+    reader = HeaderReader(max_header_bytes=_MAX_HEADER_BYTES)
+    with memoryview(file) as view:
+        reader.feed(view[:_HEADER_WINDOW_BYTES])
+        at = _HEADER_WINDOW_BYTES
+        while at < len(file) and reader.pixel_data is None:
+            await asyncio.sleep(0)
+            reader.feed(view[at : at + _HEADER_WINDOW_BYTES])
+            at += _HEADER_WINDOW_BYTES
+        reader.feed(view[at:])
+    return reader.finish()
 
 
 async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReader, limit: int) -> AsyncIterator[Buffer]:
