@@ -22,7 +22,7 @@ PER_SERIES = 250
 _EDGE = 512
 _PIXEL_ELEMENT_BYTES = 12
 _PATIENT_ID = "BENCH00000000"
-_NUMBER = "00000001"
+_NUMBER = "87654321"  # nothing that a UID holds, since UIDs are written first
 
 _STUDY_LEVEL: dict[str, str] = {
     "SpecificCharacterSet": "ISO_IR 100",
