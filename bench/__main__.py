@@ -12,8 +12,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.measure import Options, Result, measure
-from bench.service import ROOT
+from bench.client import ClientFailed
+from bench.measure import IncompleteAnswer, Options, Result, measure
+from bench.service import ROOT, NotStarted
 from bench.table import HEADING, NOTES, line
 
 _STORAGES = {"embedded": ("embedded",), "azurite": ("azurite",), "both": ("embedded", "azurite")}
@@ -21,7 +22,15 @@ _STORAGES = {"embedded": ("embedded",), "azurite": ("azurite",), "both": ("embed
 
 def main() -> int:
     """Run the benchmark; marks that do not hold are reported and are no failure."""
-    given = _arguments()
+    try:
+        _run(_arguments())
+    except (NotStarted, ClientFailed, IncompleteAnswer) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(given: argparse.Namespace) -> None:
     options = Options(is_quick=given.quick, workers=given.workers, run=int(time.time()))
     results: list[Result] = []
     print(HEADING, flush=True)
@@ -35,7 +44,6 @@ def main() -> int:
             shutil.rmtree(data, ignore_errors=True)
     print(NOTES)
     print(f"\n{_write(results, options, Path(given.results))}")
-    return 0
 
 
 def _arguments() -> argparse.Namespace:

@@ -5,10 +5,9 @@ thousands of them without effort and send one pixel buffer for all.
 """
 
 import io
+import re
 import sys
 from array import array
-from dataclasses import dataclass
-from functools import cache
 from hashlib import shake_128
 
 import pydicom
@@ -16,13 +15,10 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-PER_SERIES = 250
-"""Instances of a series; the next one begins behind it."""
+from bench.names import PLACEHOLDERS, Names
 
 _EDGE = 512
 _PIXEL_ELEMENT_BYTES = 12
-_PATIENT_ID = "BENCH00000000"
-_NUMBER = "87654321"  # nothing that a UID holds, since UIDs are written first
 
 _STUDY_LEVEL: dict[str, str] = {
     "SpecificCharacterSet": "ISO_IR 100",
@@ -31,7 +27,7 @@ _STUDY_LEVEL: dict[str, str] = {
     "AccessionNumber": "A0001",
     "ReferringPhysicianName": "Refers^Rita",
     "PatientName": "Bench^Mark",
-    "PatientID": _PATIENT_ID,
+    "PatientID": PLACEHOLDERS.patient_id,
     "PatientBirthDate": "19600229",
     "PatientSex": "O",
     "PatientAge": "063Y",
@@ -93,7 +89,6 @@ _SERIES_LEVEL: dict[str, str] = {
     "DateOfLastCalibration": "20240130",
     "TimeOfLastCalibration": "060000",
     "PositionReferenceIndicator": "SN",
-    "Laterality": "",
     "PerformedProcedureStepStartDate": "20240131",
     "PerformedProcedureStepStartTime": "101500",
     "PerformedProcedureStepID": "P1",
@@ -113,7 +108,7 @@ _INSTANCE_LEVEL: dict[str, str | int | float | list[str] | list[float]] = {
     "AcquisitionTime": "101630.000000",
     "AcquisitionDateTime": "20240131101630.000000",
     "AcquisitionNumber": "1",
-    "InstanceNumber": _NUMBER,
+    "InstanceNumber": PLACEHOLDERS.number,
     "ImageComments": "gradient with noise",
     "ImagePositionPatient": ["-175", "-175", "-100.5"],
     "ImageOrientationPatient": ["1", "0", "0", "0", "1", "0"],
@@ -167,42 +162,6 @@ _PRIVATE_VALUES: tuple[tuple[str, str | float | bytes], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """What makes one file differ from the others."""
-
-    study: str
-    series: str
-    instance: str
-    patient_id: str
-    number: str
-
-    @property
-    def path(self) -> str:
-        """The path of the instance below a service's base."""
-        return f"/studies/{self.study}/series/{self.series}/instances/{self.instance}"
-
-
-_PLACEHOLDERS = Names("2.25.1" + "1" * 20, "2.25.2" + "2" * 20, "2.25.3" + "3" * 20, _PATIENT_ID, _NUMBER)
-
-
-def names(run: int, group: int, number: int, per_study: int) -> Names:
-    """Return the names of instance *number* of a *group*; a group begins a new study every *per_study* instances."""
-    study, series = number // per_study, number // min(PER_SERIES, per_study)
-    return Names(
-        study=_uid(1, run, group, study),
-        series=_uid(2, run, group, series),
-        instance=_uid(3, run, group, number),
-        patient_id=f"BENCH{group % 100:02d}{study:06d}",
-        number=f"{number + 1:08d}",
-    )
-
-
-def _uid(kind: int, run: int, group: int, number: int) -> str:
-    """Return a UID of the same width as its placeholder."""
-    return f"2.25.{kind}{run:010d}{group:03d}{number:07d}"
-
-
 class Template:
     """The bytes that all files share, and where they differ."""
 
@@ -211,25 +170,24 @@ class Template:
         buffer = io.BytesIO()
         pydicom.dcmwrite(buffer, dataset(bytes(self._pixels)), enforce_file_format=True)
         self._header = buffer.getvalue()[: -len(self._pixels)]
+        self._places = [
+            (found.start(), found.end(), name)
+            for name in Names.__slots__
+            for found in re.finditer(re.escape(getattr(PLACEHOLDERS, name)).encode(), self._header)
+        ]
 
     def file(self, differing: Names, *, with_pixels: bool = True) -> tuple[bytes, memoryview]:
         """Return a Part 10 file as its header and its pixel data, which all files share."""
-        header = self._header
-        for name in Names.__slots__:
-            header = header.replace(getattr(_PLACEHOLDERS, name).encode(), getattr(differing, name).encode())
+        header = bytearray(self._header)
+        for start, end, name in self._places:
+            header[start:end] = getattr(differing, name).encode()
         if with_pixels:
-            return header, self._pixels
-        return header[:-_PIXEL_ELEMENT_BYTES], self._pixels[:0]
+            return bytes(header), self._pixels
+        return bytes(header[:-_PIXEL_ELEMENT_BYTES]), self._pixels[:0]
 
     def length(self, *, with_pixels: bool = True) -> int:
         """Return the length in bytes of every file."""
         return len(self._header) + (len(self._pixels) if with_pixels else -_PIXEL_ELEMENT_BYTES)
-
-
-@cache
-def template() -> Template:
-    """Return the one template of this process."""
-    return Template()
 
 
 def dataset(pixels: bytes) -> Dataset:
@@ -238,9 +196,9 @@ def dataset(pixels: bytes) -> Dataset:
     for keyword, value in (_STUDY_LEVEL | _SERIES_LEVEL | _INSTANCE_LEVEL).items():
         setattr(found, keyword, value)
     found.SOPClassUID = CTImageStorage
-    found.SOPInstanceUID = _PLACEHOLDERS.instance
-    found.StudyInstanceUID = _PLACEHOLDERS.study
-    found.SeriesInstanceUID = _PLACEHOLDERS.series
+    found.SOPInstanceUID = PLACEHOLDERS.instance
+    found.StudyInstanceUID = PLACEHOLDERS.study
+    found.SeriesInstanceUID = PLACEHOLDERS.series
     found.FrameOfReferenceUID = "2.25.44444444444444444444"
     for keyword, (value, meaning) in _CODES.items():
         setattr(found, keyword, Sequence([_code(value, meaning)]))

@@ -10,11 +10,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from statistics import median
 from threading import Lock
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.instances import names, template
+from bench.names import names
+
+if TYPE_CHECKING:
+    from bench.instances import Template
 
 _BOUNDARY = "bench-boundary"
 _PART = f"\r\n--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
@@ -131,11 +136,19 @@ def _send(connection: http.client.HTTPConnection, job: Job, number: int) -> _Tim
     return _Timed(time.perf_counter() - began, first_byte, received)
 
 
+@cache
+def _template() -> "Template":
+    """Return the one template of the process; a client that only reads does without it, and without pydicom."""
+    from bench.instances import Template
+
+    return Template()
+
+
 def _body(store: Stored, number: int) -> Iterator[bytes | memoryview]:
     """Yield a multipart body piece by piece (PS3.18 §8.6.1); the pixels of all instances are one buffer."""
     for instance in range(number * store.per_request, (number + 1) * store.per_request):
         differing = names(store.run, store.group, instance, store.per_study)
-        header, pixels = template().file(differing, with_pixels=store.with_pixels)
+        header, pixels = _template().file(differing, with_pixels=store.with_pixels)
         yield _PART + header
         if store.with_pixels:
             yield pixels
@@ -143,7 +156,7 @@ def _body(store: Stored, number: int) -> Iterator[bytes | memoryview]:
 
 
 def _body_length(store: Stored) -> int:
-    return store.per_request * (len(_PART) + template().length(with_pixels=store.with_pixels)) + len(_CLOSE)
+    return store.per_request * (len(_PART) + _template().length(with_pixels=store.with_pixels)) + len(_CLOSE)
 
 
 def _main() -> None:
@@ -151,7 +164,8 @@ def _main() -> None:
     given["store"] = Stored(**given["store"]) if given["store"] else None
     given["paths"] = tuple(given["paths"])
     job = Job(**given)
-    template()
+    if job.store is not None:
+        _template()
     connections = connect(job)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.client import Client
-from bench.instances import names, template
+from bench.instances import Template
 from bench.load import Job, Load, Stored
+from bench.names import names
 from bench.raw import RawJob, RawRates
 from bench.rows import ROWS, Count, Row, Transaction, marks_hold
 from bench.service import ROOT, Service, running
@@ -116,7 +117,7 @@ def _measure_row(row: Row, storage: str, service: Service, options: Options, raw
 
 
 def _check_length(load: Load, instances: int) -> None:
-    expected = instances * template().length()
+    expected = instances * Template().length()
     if load.received_bytes < expected:
         raise IncompleteAnswer(f"{load.received_bytes} bytes were answered; expected at least {expected}.")
 

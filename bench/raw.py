@@ -16,7 +16,8 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.instances import names, template
+from bench.instances import Template
+from bench.names import names
 
 _READ_BYTES = 2**20
 _CONTAINER = "bench-raw"
@@ -42,7 +43,7 @@ class RawRates:
 
 def measure(job: RawJob) -> RawRates:
     """Write, then read, the job's files."""
-    header, pixels = template().file(names(0, 0, 0, 1))
+    header, pixels = Template().file(names(0, 0, 0, 1))
     content = header + bytes(pixels)
     if job.connection_string:
         return asyncio.run(_measure_blobs(job, content))

@@ -40,7 +40,8 @@ def _run(options: Options) -> None:
         stack.enter_context(_locked(options.data))
         connection = stack.enter_context(_azurite(options)) if options.storage == "azurite" else None
         settings = app_settings(options, os.environ, read_local_values(options.app), connection)
-        _migrate(options.app, settings)
+        _run_module(options.app, "shared.settings", settings, "a setting is wrong")
+        _run_module(options.app, "shared.index.migrate", settings, "the database cannot be migrated")
         queues = _release(options.data / "queues.db")
         listener.listen(2048)
         supervisor = Supervisor(options, listener, settings, queues)
@@ -127,12 +128,12 @@ def _release(queues: Path) -> Path:
     return queues
 
 
-def _migrate(app: Path, settings: Mapping[str, str]) -> None:
-    """Bring the database up to date in a process of its own, so that this one stays small."""
-    if not (app / "shared" / "index" / "migrate.py").exists():
+def _run_module(app: Path, module: str, settings: Mapping[str, str], failure: str) -> None:
+    """Run a module of the app, if it has it, in a process of its own, so that this one stays small."""
+    if not app.joinpath(*module.split(".")).with_suffix(".py").exists():
         return
-    done = subprocess.run(
-        [sys.executable, "-m", "shared.index.migrate"],
+    done = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", module],
         cwd=app,
         env=dict(settings),
         capture_output=True,
@@ -142,7 +143,7 @@ def _migrate(app: Path, settings: Mapping[str, str]) -> None:
     )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        raise SetupError(f"the database cannot be migrated: {lines[-1] if lines else f'exit code {done.returncode}'}")
+        raise SetupError(f"{failure}: {lines[-1] if lines else f'exit code {done.returncode}'}")
 
 
 if __name__ == "__main__":

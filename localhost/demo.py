@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydicom.dataset import Dataset
 
-from localhost.demo_study import PATIENT_ID, STUDY, ct_slice, demo_study, file_of
+from localhost.demo_study import PATIENT_ID, SHOWN_SLICE, STUDY, demo_study, file_of, throw_away
 
 _ALREADY_STORED = b"45070"
 _SHOWN_CHARACTERS = 400
@@ -80,6 +80,12 @@ class Service:
         except (OSError, HTTPException, ValueError) as error:
             raise DemoFailed(f"No DICOM service answers at {self.base}; `make run` starts one.") from error
 
+    def check(self) -> None:
+        """Raise `DemoFailed` unless what answers is a DICOM service."""
+        answer = self.ask("GET", "/studies?limit=1", {"Accept": "application/dicom+json"})
+        if answer.status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
+            raise DemoFailed(f"A search at {self.base} was answered {_status(answer)}; expected 200 or 204.")
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -109,15 +115,16 @@ def _url(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> str
 
 
 def _run(service: Service, now: datetime, terminal: TextIO) -> None:
+    service.check()
     study = demo_study(now)
-    throw_away = ct_slice(0, now, name="throw-away")
+    wasted = throw_away(now)
     files = [one for datasets in study.values() for one in datasets]
     counts = ", ".join(f"{len(datasets)} {modality}" for modality, datasets in study.items())
     print(f"Storing a study of three modalities in {service.base}: {counts}", file=terminal)
     added = store(service, files, terminal)
     print(f"{added} instances stored, {len(files) - added} were there from an earlier run.", file=terminal)
-    store(service, [throw_away], None)
-    for number, command in enumerate(commands(study, throw_away), start=1):
+    store(service, [wasted], None)
+    for number, command in enumerate(commands(study, wasted), start=1):
         answer = service.ask(command.method, command.path, {"Accept": "*/*", **command.headers})
         print(f"\n{number}. {command.purpose}\n   {command.curl(service.base)}", file=terminal)
         print(f"   {shortened(answer)}", file=terminal)
@@ -144,7 +151,7 @@ def store(service: Service, datasets: Sequence[Dataset], terminal: TextIO | None
     return added
 
 
-def commands(study: Mapping[str, Sequence[Dataset]], throw_away: Dataset) -> Iterable[Command]:
+def commands(study: Mapping[str, Sequence[Dataset]], wasted: Dataset) -> Iterable[Command]:
     """Return the requests worth trying, in order."""
     slices, [document] = study["CT"], study["SR"]
     count = "includefield=NumberOfStudyRelatedInstances"
@@ -155,17 +162,17 @@ def commands(study: Mapping[str, Sequence[Dataset]], throw_away: Dataset) -> Ite
         Command("Read the report as metadata", f"{_path(document)}/metadata"),
         Command(
             "Retrieve an instance as it is stored",
-            _path(slices[len(slices) // 2]),
+            _path(slices[SHOWN_SLICE]),
             headers={"Accept": "application/dicom; transfer-syntax=*"},
             output="slice.dcm",
         ),
-        Command("Delete an instance (one that was stored for this)", _path(throw_away), "DELETE"),
+        Command("Delete an instance (one that was stored for this)", _path(wasted), "DELETE"),
     )
 
 
 def _path(dataset: Dataset) -> str:
     """Return the path of an instance below the base (PS3.18 Table 10.1-1)."""
-    return f"/studies/{STUDY}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
+    return f"/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
 
 
 def shortened(answer: Answer) -> str:

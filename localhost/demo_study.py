@@ -17,6 +17,8 @@ from pydicom.uid import CTImageStorage, EnhancedSRStorage, ExplicitVRLittleEndia
 
 PATIENT_ID = "DEMO-1"
 SLICES = 40
+SHOWN_SLICE = 22
+"""The slice, counted from 0, that goes through the nodule."""
 CLIP_FRAMES = 12
 
 _NAMESPACE = uuid.UUID("6f0c1a52-7a43-4f0e-9c57-3f6c0b1d2e84")
@@ -57,7 +59,7 @@ STUDY = demo_uid("study")
 def demo_study(now: datetime) -> dict[str, list[Dataset]]:
     """Return the instances of the study by modality, dated *now*."""
     slices = [ct_slice(number, now) for number in range(SLICES)]
-    return {"CT": slices, "US": [ultrasound_clip(now)], "SR": [report(slices[SLICES // 2], now)]}
+    return {"CT": slices, "US": [ultrasound_clip(now)], "SR": [report(slices[SHOWN_SLICE], now)]}
 
 
 def file_of(dataset: Dataset) -> bytes:
@@ -67,12 +69,22 @@ def file_of(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def ct_slice(number: int, now: datetime, *, name: str = "ct") -> Dataset:
-    """Return slice *number* of the phantom, from feet to head (PS3.3 §A.3); *name* names its series."""
+def throw_away(now: datetime) -> Dataset:
+    """Return an instance of a patient and a study of its own, made to be deleted."""
+    dataset = ct_slice(0, now)
+    dataset.PatientID, dataset.StudyID = "DEMO-2", "2"
+    dataset.StudyInstanceUID = demo_uid("throw-away study")
+    dataset.SeriesInstanceUID = demo_uid("throw-away series")
+    dataset.SOPInstanceUID = demo_uid("throw-away")
+    return dataset
+
+
+def ct_slice(number: int, now: datetime) -> Dataset:
+    """Return slice *number* of the phantom, from feet to head (PS3.3 §A.3)."""
     z = (number - (SLICES - 1) / 2) * _SLICE_SPACING_MM
     corner = -(_CT_EDGE - 1) / 2 * _CT_SPACING_MM
-    dataset = _instance(CTImageStorage, f"{name}-{number}", now)
-    _series(dataset, "CT", 1, "Phantom, axial", name)
+    dataset = _instance(CTImageStorage, f"ct {number}", now)
+    _series(dataset, "CT", 1, "Phantom, axial", "ct")
     dataset.FrameOfReferenceUID = demo_uid("frame of reference")
     dataset.PositionReferenceIndicator = ""
     dataset.PatientPosition = "HFS"
@@ -223,6 +235,7 @@ def _series(dataset: Dataset, modality: str, number: int, description: str, name
     dataset.SeriesInstanceUID = demo_uid(f"series {name}")
     dataset.SeriesNumber = number
     dataset.SeriesDescription = description
+    dataset.BodyPartExamined = "CHEST"
     dataset.SeriesDate, dataset.SeriesTime = dataset.StudyDate, dataset.StudyTime
 
 

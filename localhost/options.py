@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import quote
 
 from localhost.problems import SetupError
 
@@ -46,10 +47,6 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     if given.storage not in STORAGES:
         raise SetupError(f"STORAGE is {given.storage!r}; expected embedded or azurite")
     data = Path(os.path.abspath(given.data))  # noqa: PTH100 - resolve() would follow links that the user chose
-    if "?" in str(data):
-        raise SetupError(
-            f"DATA is {given.data!r}; its path cannot hold a question mark, which ends it in a database URL"
-        )
     return Options(
         app=Path(given.app).resolve(),
         host=given.host,
@@ -73,7 +70,7 @@ def app_settings(
     connection
         Azurite's connection string when STORAGE is azurite.
     """
-    defaults = {"DICOM_SQL_URL": f"sqlite:///{options.data / 'index.db'}"}
+    defaults = {"DICOM_SQL_URL": f"sqlite:///{quote(str(options.data / 'index.db'))}"}
     if connection is not None:
         defaults |= {"AzureWebJobsStorage": connection}
     if not any(environment.get(place) for place in _PLACES):

@@ -1,12 +1,15 @@
 """Values that every layer passes: what an instance is called, what is stored, searched and found."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 """Bytes of a file, in the form they happen to be in."""
+
+ByteStream: TypeAlias = AsyncGenerator[bytes, None]
+"""Bytes as they come; to be closed by whoever holds it last."""
 
 
 class Level(Enum):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, get_type_hints
@@ -106,3 +107,17 @@ def _read(name: str, text: str, kind: type) -> str | int | bool:
 def defaults() -> dict[str, Any]:
     """Return every setting's default by its name as an environment variable."""
     return {one.name.upper(): one.default for one in fields(Settings) if one.default is not MISSING}
+
+
+def main() -> int:
+    """Check the settings in the environment, as `python -m shared.settings`; return the exit code."""
+    try:
+        read_settings()
+    except InvalidSetting as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

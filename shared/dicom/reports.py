@@ -39,6 +39,8 @@ _FAILURE_REASON = tag_of("FailureReason")
 _WARNING_REASON = tag_of("WarningReason")
 _FAILED_ATTRIBUTES = tag_of("FailedAttributesSequence")
 _ERROR_COMMENT = tag_of("ErrorComment")
+_LONGEST_LO = 64
+"""Characters of a value with the VR of Error Comment (PS3.5 §6.2)."""
 
 
 def store_report(
@@ -108,7 +110,8 @@ def _failed_attributes(attributes: Sequence[FailedAttribute]) -> Json:
 
 def _comment(attribute: FailedAttribute) -> str:
     tag = attribute.tag.lower()
-    return f"DICOM100: ({tag[:4]},{tag[4:]}) - {attribute.problem}" if tag else f"DICOM100: {attribute.problem}"
+    comment = f"DICOM100: ({tag[:4]},{tag[4:]}) - {attribute.problem}" if tag else f"DICOM100: {attribute.problem}"
+    return comment[:_LONGEST_LO]
 
 
 def _element(vr: str, *values: Any) -> Json:

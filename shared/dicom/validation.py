@@ -36,7 +36,7 @@ def missing_or_invalid(dataset: Mapping[str, Any]) -> list[FailedAttribute]:
     *dataset* is a DICOM JSON object (PS3.18 §F.2).
     """
     failed = [
-        FailedAttribute(tag, "a valid UID is required, one value of at most 64 digits and dots")
+        FailedAttribute(tag, "not one UID of 1 to 64 digits and dots")
         for tag in _REQUIRED_UIDS
         if not _is_single_uid(dataset.get(tag, {}))
     ]
@@ -72,7 +72,7 @@ def _patient_id_problem(dataset: Mapping[str, Any]) -> str | None:
         return "the VR is not LO"
     text = _patient_id(dataset).rstrip("\0")
     if len(text) > _LONGEST_LO:
-        return f"{len(text)} characters; at most {_LONGEST_LO} are allowed"
+        return f"{len(text)} characters, over {_LONGEST_LO}"
     if "\\" in text:
         return "several values; one is expected"
     if _CONTROL.search(text):

@@ -33,8 +33,8 @@ def reserve(connection: Connection, keys: Sequence[InstanceKey], now: datetime) 
     return [None if key in stored else next(versions) for key in keys]
 
 
-def publish(connection: Connection, instances: Sequence[NewInstance], now: datetime) -> dict[int, Refusal]:
-    """Make instances visible with all that is searched and read of them; return the versions that are not.
+def publish(connection: Connection, instances: Sequence[NewInstance], now: datetime) -> list[Refusal | None]:
+    """Make instances visible with all that is searched and read of them; return why each is not, None where it is.
 
     What was refused is discarded: its blob is due now. A version that is published already counts as published,
     so a call whose commit nobody heard of can be made again.
@@ -48,7 +48,7 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     ):
         refused |= _publish(connection, partition_id, list(group), now)
     discard(connection, list(refused), now)
-    return refused
+    return [refused.get(one.version) for one in instances]
 
 
 def abandon(connection: Connection, versions: Sequence[int], now: datetime) -> None:

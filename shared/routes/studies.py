@@ -1,15 +1,16 @@
 """The Studies Service: Store, Retrieve, Search and Delete (PS3.18 §10)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from http import HTTPStatus
 
 import azure.functions as func
 import orjson
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from shared.backend import Backend
 from shared.dicom.reports import store_report
-from shared.model import Action, Level, Outcome
+from shared.model import Action, ByteStream, Level, Outcome
 from shared.services.delete import delete
 from shared.services.metadata import metadata_etag, retrieve_metadata
 from shared.services.retrieve import Files, retrieve
@@ -20,6 +21,7 @@ from shared.web.media_types import DICOM, DICOM_JSON, MULTIPART_RELATED, require
 from shared.web.multipart import new_boundary, write_parts
 from shared.web.payloads import read_files
 from shared.web.query import read_query
+from shared.web.streaming import Streaming
 
 blueprint = func.Blueprint()
 
@@ -156,16 +158,17 @@ async def _retrieve(request: Request, backend: Backend) -> Response:
     if wish.is_multipart:
         boundary = new_boundary()
         media_type = f'{MULTIPART_RELATED}; type="{DICOM}"; boundary={boundary}'
-        return StreamingResponse(write_parts(_parts(files, request), boundary), media_type=media_type)
+        return Streaming(write_parts(_parts(files, request), boundary), media_type)
     instance, chunks = await anext(files)
     media_type = f"{DICOM}; transfer-syntax={instance.transfer_syntax}"
-    return StreamingResponse(chunks, headers={"Content-Length": str(instance.length_bytes)}, media_type=media_type)
+    return Streaming(chunks, media_type, headers={"Content-Length": str(instance.length_bytes)})
 
 
-async def _parts(files: Files, request: Request) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
-    async for instance, chunks in files:
-        fields = f"Content-Type: {DICOM}; transfer-syntax={instance.transfer_syntax}"
-        yield f"{fields}\r\nContent-Location: {request.urls.instance(instance.key)}", chunks
+async def _parts(files: Files, request: Request) -> AsyncGenerator[tuple[str, ByteStream], None]:
+    async with aclosing(files):
+        async for instance, chunks in files:
+            fields = f"Content-Type: {DICOM}; transfer-syntax={instance.transfer_syntax}"
+            yield f"{fields}\r\nContent-Location: {request.urls.instance(instance.key)}", chunks
 
 
 async def _metadata(request: Request, backend: Backend) -> Response:
@@ -173,7 +176,7 @@ async def _metadata(request: Request, backend: Backend) -> Response:
     if _matches(tag, request.headers("if-none-match")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
     array = await retrieve_metadata(request.scope, backend)
-    return StreamingResponse(array, headers={"ETag": tag}, media_type=DICOM_JSON)
+    return Streaming(array, DICOM_JSON, headers={"ETag": tag})
 
 
 def _matches(tag: str, conditions: list[str]) -> bool:

@@ -1,15 +1,18 @@
 """Retrieve metadata: the data sets of a study, series or instance as one JSON array (PS3.18 §10.4.1.1.2)."""
 
+import asyncio
 import zlib
-from collections.abc import AsyncIterator
 
 from shared.backend import Backend
 from shared.errors import NotFound
 from shared.index.instances import read_metadata, state
-from shared.model import Scope
+from shared.model import ByteStream, Scope
 from shared.services.streams import begun
 
 _PAGE = 64
+"""Compressed documents read together."""
+_PIECE_BYTES = 256 * 1024
+_LONG_BYTES = 64 * 1024
 
 
 async def metadata_etag(scope: Scope, backend: Backend) -> str:
@@ -29,7 +32,7 @@ async def metadata_etag(scope: Scope, backend: Backend) -> str:
     return f"{newest}" if scope.instance is not None else f"{newest}-{count}"
 
 
-async def retrieve_metadata(scope: Scope, backend: Backend) -> AsyncIterator[bytes]:
+async def retrieve_metadata(scope: Scope, backend: Backend) -> ByteStream:
     """Return the JSON array of the data sets of *scope*, in pieces, oldest version first.
 
     Raises
@@ -40,14 +43,25 @@ async def retrieve_metadata(scope: Scope, backend: Backend) -> AsyncIterator[byt
     return await begun(_array(scope, backend))
 
 
-async def _array(scope: Scope, backend: Backend) -> AsyncIterator[bytes]:
-    after, opening = 0, b"["
+async def _array(scope: Scope, backend: Backend) -> ByteStream:
+    after, piece = 0, b"["
     while page := await backend.index.read(read_metadata, scope, after=after, limit=_PAGE):
-        yield opening + b",".join(zlib.decompress(metadata) for _, metadata in page)
-        opening = b","
-        after = page[-1][0]
+        for version, compressed in page:
+            piece += b"," if after else b""
+            piece += await _inflated(compressed)
+            after = version
+            if len(piece) >= _PIECE_BYTES:
+                yield piece
+                piece = b""
         if len(page) < _PAGE:
             break
-    if opening == b"[":
+    if not after:
         raise NotFound("Nothing is stored under these UIDs.")
-    yield b"]"
+    yield piece + b"]"
+
+
+async def _inflated(compressed: bytes) -> bytes:
+    """Return a document; a long one is inflated in a thread, while other requests have their turn."""
+    if len(compressed) < _LONG_BYTES:
+        return zlib.decompress(compressed)
+    return await asyncio.to_thread(zlib.decompress, compressed)

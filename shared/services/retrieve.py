@@ -1,18 +1,18 @@
 """Retrieve instances in their stored transfer syntax (PS3.18 §10.4), streamed in order with bounded read-ahead."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TypeAlias
 
 from shared.backend import Backend
 from shared.errors import NotAcceptable, NotFound
 from shared.index.instances import find, transfer_syntaxes
-from shared.model import AS_STORED, Scope, StoredInstance, Wish
+from shared.model import AS_STORED, ByteStream, Scope, StoredInstance, Wish
 from shared.services.streams import begun, read_ahead
 from shared.storage.blobs import instance_blob
 
 _PAGE = 500
 
-Files: TypeAlias = AsyncIterator[tuple[StoredInstance, AsyncIterator[bytes]]]
+Files: TypeAlias = AsyncGenerator[tuple[StoredInstance, ByteStream], None]
 
 
 async def retrieve(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> tuple[Wish, Files]:
@@ -36,7 +36,7 @@ async def retrieve(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> tu
             f"Stored as transfer syntax {', '.join(sorted(stored))}; accept that, or transfer-syntax={AS_STORED}."
         )
 
-    async def open_file(instance: StoredInstance) -> AsyncIterator[bytes]:
+    async def open_file(instance: StoredInstance) -> ByteStream:
         return await backend.blobs.read(instance_blob(instance.version))
 
     files = read_ahead(_instances(scope, backend), open_file, backend.settings.read_ahead)
@@ -52,3 +52,5 @@ async def _instances(scope: Scope, backend: Backend) -> AsyncIterator[StoredInst
         after = page[-1].version
         if len(page) < _PAGE:
             return
+    if not after:
+        raise NotFound("Nothing is stored under these UIDs any more.")

@@ -7,7 +7,7 @@ transaction. What a crash or an error leaves is a reservation and blobs that nob
 import asyncio
 import contextlib
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,10 @@ _INSTANCE = tag_of("SOPInstanceUID")
 _CLASS = tag_of("SOPClassUID")
 _IMPLICIT_VR = "1.2.840.10008.1.2"
 _PREAMBLE_BYTES = 128
-_MAX_HEADER_BYTES = 16 * 2**20
-"""Of a header without its bulk values: as Python objects it takes up to forty times as much."""
-_HEADER_WINDOW_BYTES = 64 * 1024
-"""Header bytes read at a time: a few milliseconds of work at the most."""
+_SHORT_HEADER_BYTES = 64 * 1024
+"""Of a header: what takes a few milliseconds to read at the most."""
+_MAX_FILES = 50_000
+"""In one request: each leaves an outcome in memory until the answer."""
 
 _FAILURE_OF = {
     Refusal.ALREADY_STORED: FailureReason.ALREADY_STORED,
@@ -101,6 +101,8 @@ class _Transaction:
         """Take one file: into the batch, or, when it is larger than a batch may be, straight to storage."""
         settings = self._backend.settings
         position = len(self._outcomes)
+        if position == _MAX_FILES:
+            raise PayloadTooLarge(f"The request holds more than {_MAX_FILES} instances, the limit of this service.")
         self._outcomes.append(Outcome(failure=FailureReason.PROCESSING_FAILURE))
         body = bytearray()
         async for chunk in chunks:
@@ -120,11 +122,11 @@ class _Transaction:
         await self._flush()
         if self._written:
             instances = [instance for _, instance in self._written]
-            refused = await self._backend.index.write(publish, instances, self._backend.now())
+            refusals = await self._backend.index.write_each(publish, instances, self._backend.now())
             self._reserved.difference_update(instance.version for instance in instances)
-            for position, instance in self._written:
-                if reason := refused.get(instance.version):
-                    self._outcomes[position] = _failed(self._outcomes[position], _FAILURE_OF[reason])
+            for (position, _), refusal in zip(self._written, refusals, strict=True):
+                if refusal is not None:
+                    self._outcomes[position] = _failed(self._outcomes[position], _FAILURE_OF[refusal])
         return self._outcomes
 
     async def abandon(self) -> None:
@@ -163,7 +165,7 @@ class _Transaction:
         if failed:
             return _failed(named, FailureReason.CANNOT_UNDERSTAND, *failed), key
         if request.study is not None and key.study.lower() != request.study.lower():
-            mismatch = FailedAttribute(_STUDY, "the study is not the one of the request's path")
+            mismatch = FailedAttribute(_STUDY, "not the study of the path")
             return _failed(named, FailureReason.STUDY_MISMATCH, mismatch), key
         if key in self._keys:
             return _failed(named, FailureReason.ALREADY_STORED), key
@@ -192,22 +194,24 @@ class _Transaction:
             if error is not None:
                 self._fail(received, FailureReason.PROCESSING_FAILURE)
             else:
-                new = _new_instance(version, received.key, received.header, len(received.body))
+                new = await _in_turn(version, received)
                 self._written.append((received.position, new))
 
-    async def _reserve(self, keys: list[InstanceKey]) -> list[int | None]:
-        versions = await self._backend.index.write(reserve, keys, self._backend.now())
+    async def _reserve(self, keys: list[InstanceKey]) -> Sequence[int | None]:
+        versions = await self._backend.index.write_each(reserve, keys, self._backend.now())
         self._reserved.update(version for version in versions if version is not None)
         return versions
 
     async def _stream(self, position: int, head: bytearray, rest: AsyncIterator[Buffer]) -> Outcome:
         """Store one large file while it arrives. Its UIDs must lie in *head*, the bytes that are here already."""
         limit = self._backend.settings.max_instance_bytes
-        reader = HeaderReader(max_header_bytes=_MAX_HEADER_BYTES)
+        reader = HeaderReader()
         try:
-            reader.feed(head)
+            await asyncio.to_thread(reader.feed, head)
         except UnreadableFile as error:
             return _unreadable(error)
+        if not reader.has_passed(_SERIES):
+            return _unreadable(UnreadableFile(f"the UIDs are not in the first {len(head)} bytes"))
         outcome, key = self._check(reader.dataset, reader.transfer_syntax)
         if outcome.failure is not None:
             return outcome
@@ -218,7 +222,8 @@ class _Transaction:
             head[:_PREAMBLE_BYTES] = bytes(_PREAMBLE_BYTES)
             chunks = _fed(head, rest, reader, limit)
             length = await self._backend.blobs.write_stream(instance_blob(version), chunks)
-            self._written.append((position, _new_instance(version, key, reader.finish(), length)))
+            new = await asyncio.to_thread(_new_instance, version, key, reader.finish(), length)
+            self._written.append((position, new))
         except UnreadableFile as error:
             self._keys.discard(key)
             return _unreadable(error)
@@ -230,16 +235,15 @@ class _Transaction:
 
 
 async def _read_header(file: bytearray) -> Header:
-    """Return the header of a whole file; a long one lets other requests have their turn in between."""
-    reader = HeaderReader(max_header_bytes=_MAX_HEADER_BYTES)
+    """Return the header of a whole file; a long one is read in a thread, while other requests have their turn."""
+    reader = HeaderReader()
     with memoryview(file) as view:
-        reader.feed(view[:_HEADER_WINDOW_BYTES])
-        at = _HEADER_WINDOW_BYTES
-        while at < len(file) and reader.pixel_data is None:
-            await asyncio.sleep(0)
-            reader.feed(view[at : at + _HEADER_WINDOW_BYTES])
-            at += _HEADER_WINDOW_BYTES
-        reader.feed(view[at:])
+        reader.feed(view[:_SHORT_HEADER_BYTES])
+        rest = view[_SHORT_HEADER_BYTES:]
+        if reader.pixel_data is None and rest:
+            await asyncio.to_thread(reader.feed, rest)
+        else:
+            reader.feed(rest)
     return reader.finish()
 
 
@@ -251,8 +255,18 @@ async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReade
         length += len(chunk)
         if length > limit:
             raise _too_large(limit)
-        reader.feed(chunk)
+        if reader.pixel_data is None:
+            await asyncio.to_thread(reader.feed, chunk)
+        else:  # only skipped
+            reader.feed(chunk)
         yield chunk
+
+
+async def _in_turn(version: int, received: _Received) -> NewInstance:
+    """Make an instance to publish; one with a long header in a thread, since it takes as long to write as to read."""
+    long = received.header.pixel_data is None and len(received.body) > _SHORT_HEADER_BYTES
+    arguments = (version, received.key, received.header, len(received.body))
+    return await asyncio.to_thread(_new_instance, *arguments) if long else _new_instance(*arguments)
 
 
 def _new_instance(version: int, key: InstanceKey, header: Header, length: int) -> NewInstance:

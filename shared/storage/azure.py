@@ -7,7 +7,16 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
@@ -27,7 +36,7 @@ from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from shared.errors import Conflict, DicomwebError, InvalidRequest, NotFound, Unavailable
-from shared.model import Buffer
+from shared.model import Buffer, ByteStream
 from shared.storage.blobs import CHECK_BLOB, Record, check_record, is_blob_name, is_record_name
 from shared.storage.credentials import RANGE_BYTES, close
 from shared.storage.pieces import joined
@@ -76,7 +85,7 @@ class AzureBlobs:
             return len(first)
         return await self._write_blocks(blob, first, pieces)
 
-    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> ByteStream:
         """Open a blob and return its bytes from *start*, at most *length*, in chunks of 4 MiB."""
         if not is_blob_name(name):
             raise NotFound("There is no such blob.")
@@ -169,7 +178,7 @@ class AzureBlobs:
             await call()
 
 
-async def _chunks(blob: BlobClient, first: bytes, at: int, end: int, etag: str) -> AsyncIterator[bytes]:
+async def _chunks(blob: BlobClient, first: bytes, at: int, end: int, etag: str) -> ByteStream:
     """Yield *first*, then the bytes from *at* to *end*, of which a few ranges are read ahead."""
     if first:
         yield first

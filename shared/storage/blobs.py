@@ -11,7 +11,7 @@ from typing import Protocol
 from zlib import crc32
 
 from shared.errors import DicomwebError, InvalidRequest, PayloadTooLarge
-from shared.model import Buffer
+from shared.model import Buffer, ByteStream
 
 CHECK_BLOB = "health/check"
 """What `BlobStore.check` writes and reads."""
@@ -69,7 +69,7 @@ class BlobStore(Protocol):
         written is removed or unreachable.
         """
 
-    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> ByteStream:
         """Open a blob and return its bytes from *start*, at most *length*, in chunks of at most 4 MiB.
 
         As in a slice, what lies beyond the end is left out: reading from there on gives no chunk. What is open

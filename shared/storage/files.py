@@ -1,6 +1,5 @@
 """Files and folders of a local disk, synced, with the system's errors told as ours; threads to use them in."""
 
-import asyncio
 import errno
 import fcntl
 import os
@@ -15,6 +14,7 @@ from typing import ParamSpec, TypeVar
 
 from shared.errors import NotFound, Unavailable
 from shared.model import Buffer
+from shared.threads import result_of
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
@@ -43,7 +43,7 @@ class Workers:
 
     async def run(self, work: Callable[_Given, _Result], /, *args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
         """Return what *work* returns; work that has begun is done even if the caller is cancelled."""
-        return await asyncio.wrap_future(self._pool.submit(work, *args, **kwargs))
+        return await result_of(self._pool.submit(work, *args, **kwargs))
 
     def close(self) -> None:
         """End the threads; what was submitted is still done."""
@@ -62,7 +62,11 @@ class Folders:
         if folder in self._durable:
             return
         is_above = folder == self._root or folder in self._root.parents
-        if not (is_above and folder.is_dir()):
+        if is_above and folder.is_dir():
+            # Whoever made it may not have waited for the disk; one that may not be opened here is older than we are.
+            with suppress(Unavailable):
+                sync_folder(folder.parent)
+        else:
             self.make(folder.parent)
             with writing():
                 folder.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from shared.errors import Conflict, DicomwebError, InvalidRequest, NotFound, Unavailable
-from shared.model import Buffer
+from shared.model import Buffer, ByteStream
 from shared.storage import files
 from shared.storage.blobs import CHECK_BLOB, Record, check_record, is_blob_name, is_record_name
 from shared.storage.pieces import joined
@@ -50,7 +50,7 @@ class FolderBlobs:
             raise
         return length
 
-    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> ByteStream:
         """Open a blob and return its bytes from *start*, at most *length*, in chunks of 1 MiB."""
         file, first, end = await self._readers.run(self._open, name, start, length)
         return self._chunks(file, first, start + len(first), end)
@@ -118,7 +118,7 @@ class FolderBlobs:
         first = file.read(start, min(end - start, _CHUNK_BYTES)) if start < end else b""
         return (file if start + len(first) < end else None), first, end
 
-    async def _chunks(self, file: files.OpenFile | None, first: bytes, at: int, end: int) -> AsyncIterator[bytes]:
+    async def _chunks(self, file: files.OpenFile | None, first: bytes, at: int, end: int) -> ByteStream:
         if first:
             yield first
         while file is not None and at < end:

@@ -109,7 +109,7 @@ async def respond(http: HttpRequest, endpoint: _Endpoint) -> Response:
     except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
         versioned = versioned or isinstance(error, InvalidRequest)
         response = problem(error)
-        await body.drain()
+    await body.drain()
     response.headers["X-Content-Type-Options"] = "nosniff"
     if versioned:
         response.headers["api-supported-versions"] = SUPPORTED
@@ -126,7 +126,7 @@ async def _handle(http: HttpRequest, rules: VersionRules, body: "_Body", endpoin
     if endpoint.accepts is not None:
         endpoint.accepts(http.headers.getlist("accept"))
     uids = [_uid(http, level) for level in ("study", "series", "instance")]
-    if partition is None:  # only now, when nothing of the path or the headers can refuse the request any more
+    if partition is None:  # only now, when nothing of the path or Accept can refuse the request any more
         partition = await context.add_partition(str(name))
     scope = Scope(partition.key, *uids)
     path = f"/v{http.path_params['version']}" + ("" if name is None else f"/partitions/{partition.name}")

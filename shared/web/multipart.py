@@ -2,11 +2,12 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from shared.errors import InvalidRequest
-from shared.model import Buffer
+from shared.model import Buffer, ByteStream
 
 MAX_PART_HEADER_BYTES = 16 * 1024
 _CRLF = b"\r\n"
@@ -129,12 +130,14 @@ def new_boundary() -> str:
     return secrets.token_hex(16)
 
 
-async def write_parts(parts: AsyncIterable[tuple[str, AsyncIterator[bytes]]], boundary: str) -> AsyncIterator[bytes]:
+async def write_parts(parts: AsyncGenerator[tuple[str, ByteStream], None], boundary: str) -> ByteStream:
     """Yield a multipart body from each part's header fields, as text with line breaks between, and content."""
     opening = f"--{boundary}\r\n"
-    async for fields, chunks in parts:
-        yield f"{opening}{fields}\r\n\r\n".encode("latin-1")
-        async for chunk in chunks:
-            yield chunk
-        opening = f"\r\n--{boundary}\r\n"
+    async with aclosing(parts):
+        async for fields, chunks in parts:
+            async with aclosing(chunks):
+                yield f"{opening}{fields}\r\n\r\n".encode("latin-1")
+                async for chunk in chunks:
+                    yield chunk
+            opening = f"\r\n--{boundary}\r\n"
     yield f"\r\n--{boundary}--\r\n".encode("latin-1")

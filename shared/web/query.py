@@ -69,7 +69,7 @@ def _condition(name: str, value: str, level: Level, scope: Scope) -> Condition:
         raise InvalidRequest(f"{name} is not an attribute that can be searched.")
     if searched not in _searchable_levels(level, scope):
         raise InvalidRequest(f"{keyword} cannot be searched at this resource.")
-    if not value:
+    if not value.strip(" \0"):
         raise InvalidRequest(f"{keyword} has no value to match.")
     return Condition(keyword, value)
 

@@ -63,7 +63,7 @@ def store(connection: Connection, *data_sets: Mapping[str, str | int], partition
     instances = [
         new_instance(version, values, partition=partition) for version, values in zip(versions, data_sets, strict=True)
     ]
-    assert not publish(connection, instances, NOW)
+    assert not any(publish(connection, instances, NOW))
     return versions
 
 

@@ -1,5 +1,6 @@
 """Storage or index failing during a Store: nothing visible that is not durable, and a retry succeeds."""
 
+import gc
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +9,18 @@ from typing import Any
 import pytest
 
 from shared.backend import Backend, open_backend
-from shared.errors import DicomwebError, Unavailable
+from shared.errors import DicomwebError, NotFound, Unavailable
 from shared.index.database import Index
 from shared.index.garbage import backlog
 from shared.index.instances import abandon, find, publish, reserve
 from shared.index.migrate import migrate
-from shared.model import DEFAULT_PARTITION, Buffer, Outcome, Scope
+from shared.model import DEFAULT_PARTITION, Buffer, Outcome, Scope, Wish
+from shared.services.retrieve import retrieve
 from shared.services.store import StoreRequest, store
 from shared.settings import Settings
 from shared.storage.blobs import BlobStore
 from shared.versions import RULES
+from shared.web.multipart import write_parts
 from tests.factories import part10
 
 
@@ -58,6 +61,9 @@ class FaultyIndex(Index):
         if work is self._work:
             raise Unavailable("injected")
         return result
+
+    async def write_each(self, work: Callable[..., Any], items: Any, now: Any) -> Any:
+        return await self.write(work, items, now)
 
     async def read(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self._index.read(work, *args, **kwargs)
@@ -135,6 +141,49 @@ async def test_index_away(backend: Backend, work: Callable[..., Any], after: boo
         assert await backend.index.read(backlog) == (0, None)
     expected = [45070, 45070] if visible else [None, None]
     assert [outcome.failure for outcome in await _store(backend, *files)] == expected
+
+
+async def test_retrieve_overtaken_by_delete(backend: Backend) -> None:
+    """What is deleted between look-up and read is not found; an empty answer would look like success."""
+    await _store(backend, part10(StudyInstanceUID="1.2"))
+
+    class Emptied(FaultyIndex):
+        async def read(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            return [] if work is find else await super().read(work, *args, **kwargs)
+
+    emptied = replace(backend, index=Emptied(backend.index, reserve, after=False))
+    wishes = [Wish(is_multipart=True, transfer_syntax="*")]
+
+    with pytest.raises(NotFound):
+        await retrieve(Scope(DEFAULT_PARTITION.key, "1.2"), wishes, emptied)
+
+
+async def test_abandoned_download(backend: Backend) -> None:
+    """When a reader leaves, every file is closed at once: nobody waits for a garbage collection."""
+    await _store(backend, *(part10(StudyInstanceUID="1.2", pixel_bytes=2_000_000) for _ in range(4)))
+    wishes = [Wish(is_multipart=True, transfer_syntax="*")]
+    gc.collect()
+    gc.disable()
+    try:
+        before = _open_blobs()
+        _, files = await retrieve(Scope(DEFAULT_PARTITION.key, "1.2"), wishes, backend)
+        body = write_parts((("", chunks) async for _, chunks in files), "b")
+        await anext(body)
+        await anext(body)
+        during = _open_blobs()
+        await body.aclose()
+        await files.aclose()
+        after = _open_blobs()
+    finally:
+        gc.enable()
+
+    assert during > before
+    assert after == before
+
+
+def _open_blobs() -> int:
+    links = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return sum(str(link).endswith(".dcm") for link in links)
 
 
 async def test_abandon_fails(backend: Backend) -> None:

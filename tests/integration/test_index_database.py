@@ -5,9 +5,10 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -117,6 +118,54 @@ def test_group_shares_commit(url: str) -> None:
     assert first.result() is True
     assert [other.result() for other in others] == list(range(20))
     assert len(commits) <= 3
+
+
+@pytest.mark.parametrize("bad", [None, 7])
+def test_alike_together(url: str, bad: int | None) -> None:
+    """The same work that waits together is one call, and each hears of its own items; a failing one fails alone."""
+    if URL:
+        pytest.skip("groups are made on SQLite alone")
+    gate = threading.Event()
+    calls: list[list[int]] = []
+    writer = GroupWriter(open_engine(url, writes=True))
+    writer.submit(lambda _: gate.wait(10))
+
+    def add_each(connection: Connection, items: Sequence[int], _: datetime) -> list[int]:
+        calls.append(list(items))
+        if bad in items:
+            raise InvalidRequest("no")
+        return [10 * add(connection, item) for item in items]
+
+    jobs = [writer.submit_items(add_each, [number, number + 100], NOW) for number in range(10)]
+    gate.set()
+    writer.close()
+
+    failed = [] if bad is None else [bad]
+    assert [number for number, job in enumerate(jobs) if job.exception()] == failed
+    assert all(job.result() == [10 * n, 10 * (n + 100)] for n, job in enumerate(jobs) if n not in failed)
+    assert len(calls) == (1 if bad is None else 11)
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+        assert file.execute("SELECT count(*) FROM deleted_instance").fetchone() == (20 - 2 * len(failed),)
+
+
+def test_writer_outlives_errors(url: str) -> None:
+    """An error that no one foresaw, in a transaction that is gone, fails its own job and no other one."""
+    if URL:
+        pytest.skip("groups are made on SQLite alone")
+    writer = GroupWriter(open_engine(url, writes=True))
+
+    def lose(connection: Connection) -> None:
+        connection.exec_driver_sql("ROLLBACK")
+        raise MemoryError
+
+    lost = writer.submit(lose)
+    kept = writer.submit(partial(add, version=1))
+
+    assert isinstance(lost.exception(10), Unavailable)
+    assert kept.result(10) == 1
+    assert writer.is_alive
+    writer.close()
+    assert not writer.is_alive
 
 
 def test_broken_group(url: str) -> None:
@@ -258,7 +307,7 @@ async def test_one_winner(index: Index, url: str) -> None:
         (version,) = await at.write(reserve, [KEY], NOW)
         if version is None:
             return False
-        return not await at.write(publish, [new_instance(version)], NOW)
+        return await at.write_each(publish, [new_instance(version)], NOW) == [None]
 
     won = await asyncio.gather(*(store(at) for at in (index, other) * 8))
     await other.close()
@@ -273,12 +322,12 @@ async def test_same_study(index: Index, url: str) -> None:
 
     async def store(at: Index, number: int) -> object:
         (version,) = await at.write(reserve, [new_instance(0, uids(1, number % 3, number)).key], NOW)
-        return await at.write(publish, [new_instance(version or 0, uids(1, number % 3, number))], NOW)
+        return await at.write_each(publish, [new_instance(version or 0, uids(1, number % 3, number))], NOW)
 
     refused = await asyncio.gather(*(store(at, number) for number, at in enumerate((index, other) * 8)))
     await other.close()
 
-    assert refused == [{}] * 16
+    assert refused == [[None]] * 16
     assert await index.read(lambda c: len(c.execute(select(tables.study.c.id)).all())) == 1
     assert await index.read(lambda c: len(c.execute(select(tables.series.c.id)).all())) == 3
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from shared.index import garbage, partitions, tables
-from shared.index.instances import publish, reserve
+from shared.index.instances import Refusal, publish, reserve
 from shared.model import DEFAULT_PARTITION, InstanceKey
 from tests.integration.index_samples import NOW, new_instance, open_database, store, uids, undone
 
@@ -48,7 +48,7 @@ def test_expired_not_published(connection: Connection) -> None:
     (version,) = reserved(connection, 1)
     garbage.expire_reservations(connection, NOW + HOUR, NOW, 10)
 
-    assert list(publish(connection, [new_instance(version)], NOW)) == [version]
+    assert publish(connection, [new_instance(version)], NOW) == [Refusal.RESERVATION_LOST]
 
 
 def test_due_order(connection: Connection) -> None:

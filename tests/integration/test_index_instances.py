@@ -102,7 +102,7 @@ def test_publish_visible(connection: Connection) -> None:
 
     refused = publish(connection, [one], NOW)
 
-    assert refused == {}
+    assert refused == [None]
     (found,) = find(connection, Scope(1), limit=10)
     assert (found.version, found.key, found.length_bytes, found.transfer_syntax) == (
         version, KEY, one.length_bytes, one.transfer_syntax,
@@ -119,7 +119,7 @@ def test_publish_second(connection: Connection) -> None:
 
     refused = publish(connection, [new_instance(second)], NOW)
 
-    assert refused == {second: Refusal.ALREADY_STORED}
+    assert refused == [Refusal.ALREADY_STORED]
     assert garbage.due(connection, NOW, 10) == [second]
     assert [one.version for one in find(connection, Scope(1), limit=10)] == [first]
 
@@ -130,7 +130,7 @@ def test_publish_twice_in_call(connection: Connection) -> None:
 
     refused = publish(connection, [new_instance(second), new_instance(first)], NOW)
 
-    assert refused == {first: Refusal.ALREADY_STORED}
+    assert refused == [None, Refusal.ALREADY_STORED]
 
 
 def test_publish_lost(connection: Connection) -> None:
@@ -142,7 +142,7 @@ def test_publish_lost(connection: Connection) -> None:
 
     refused = publish(connection, [new_instance(lost), new_instance(kept, other)], NOW)
 
-    assert refused == {lost: Refusal.RESERVATION_LOST}
+    assert refused == [Refusal.RESERVATION_LOST, None]
     assert garbage.due(connection, NOW, 10) == [lost]
     assert [one.version for one in find(connection, Scope(1), limit=10)] == [kept]
 
@@ -154,7 +154,7 @@ def test_publish_again(connection: Connection) -> None:
 
     refused = publish(connection, [new_instance(version)], NOW)
 
-    assert refused == {}
+    assert refused == [None]
     assert garbage.backlog(connection) == (0, None)
     assert len(feed(connection)) == 1
 
@@ -373,7 +373,7 @@ def test_abandon(connection: Connection) -> None:
     abandon(connection, [version], NOW)
 
     assert garbage.due(connection, NOW, 10) == [version]
-    assert publish(connection, [new_instance(version)], NOW) == {version: Refusal.RESERVATION_LOST}
+    assert publish(connection, [new_instance(version)], NOW) == [Refusal.RESERVATION_LOST]
 
 
 def test_abandon_published(connection: Connection) -> None:

@@ -526,7 +526,7 @@ def test_migration(tmp_path: Path, start: Starter) -> None:
 
     start("assert (HERE / 'migrated').exists()\n" + APP)
 
-    assert (tmp_path / "app" / "migrated").read_text() == f"sqlite:///{tmp_path}/data dir's/index.db"
+    assert (tmp_path / "app" / "migrated").read_text() == f"sqlite:///{tmp_path}/data%20dir%27s/index.db"
 
 
 def test_migration_fails(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """multipart/related, both ways (`shared/web/multipart.py`)."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from email import message_from_bytes, policy
 from itertools import pairwise
 
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import InvalidRequest
+from shared.model import ByteStream
 from shared.web.multipart import MAX_PART_HEADER_BYTES, new_boundary, read_parts, write_parts
 from tests.factories import multipart
 
@@ -224,11 +225,11 @@ async def test_any_content(contents: list[bytes], size: int) -> None:
 
 
 async def _written(contents: list[list[bytes]], boundary: str) -> bytes:
-    async def pieces(content: list[bytes]) -> AsyncIterator[bytes]:
+    async def pieces(content: list[bytes]) -> ByteStream:
         for piece in content:
             yield piece
 
-    async def parts() -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+    async def parts() -> AsyncGenerator[tuple[str, ByteStream], None]:
         for number, content in enumerate(contents):
             yield f"Content-Type: application/dicom\r\nContent-Location: /{number}", pieces(content)
 

@@ -1,11 +1,12 @@
 """Read-ahead: order, bounds and tidiness."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import pytest
 
 from shared.errors import NotFound
+from shared.model import ByteStream
 from shared.services.streams import begun, read_ahead
 
 _DEPTH = 3
@@ -18,16 +19,16 @@ class Source:
         self.opened: list[int] = []
         self.given: list[int] = []
 
-    async def items(self) -> AsyncIterator[int]:
+    async def items(self) -> AsyncGenerator[int, None]:
         for number in range(10):
             yield number
 
-    async def open(self, number: int) -> AsyncIterator[bytes]:
+    async def open(self, number: int) -> ByteStream:
         self.opened.append(number)
         await asyncio.sleep(0.001 * (10 - number))
         return self.chunks(number)
 
-    async def chunks(self, number: int) -> AsyncIterator[bytes]:
+    async def chunks(self, number: int) -> ByteStream:
         self.given.append(number)
         yield bytes([number])
 
@@ -58,7 +59,7 @@ async def test_left_early() -> None:
     """What was being opened is cancelled when the reader leaves."""
     cancelled = []
 
-    async def never(number: int) -> AsyncIterator[bytes]:
+    async def never(number: int) -> ByteStream:
         try:
             if number:
                 await asyncio.sleep(60)
@@ -79,7 +80,7 @@ async def test_left_early() -> None:
 async def test_begun_fails_at_once() -> None:
     """What fails at its first item fails before the answer begins."""
 
-    async def failing() -> AsyncIterator[int]:
+    async def failing() -> AsyncGenerator[int, None]:
         raise NotFound("gone")
         yield 0
 
