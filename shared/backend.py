@@ -1,5 +1,6 @@
 """What services work on: index, blobs, records and settings in one value, made once per process."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,7 +58,10 @@ class Backend:
 @cache
 def backend() -> Backend:
     """Return the process's backend; the first call opens it, since start-up must be short."""
-    return open_backend(read_settings())
+    opened = open_backend(read_settings())
+    # What is there now stays as long as the process: the garbage collector need not look at it again and again.
+    gc.freeze()
+    return opened
 
 
 def open_backend(settings: Settings) -> Backend:

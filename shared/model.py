@@ -80,8 +80,8 @@ class NewInstance:
     values
         Index values by attribute keyword, already folded (`dicom/values.py`); None where absent or empty.
     attributes
-        For each level, the elements of the data set that any version returns from a search:
-        DICOM JSON attributes by tag (PS3.18 §F.2). Empty elements are left out.
+        For each level, the elements of the data set that any version returns from a search: a DICOM JSON
+        object (PS3.18 §F.2) as UTF-8, without empty elements. As text, since a request may hold thousands.
     metadata
         The DICOM JSON object of the data set, UTF-8, compressed with zlib.
     """
@@ -92,7 +92,7 @@ class NewInstance:
     transfer_syntax: str
     length_bytes: int
     values: Mapping[str, str | float | None]
-    attributes: Mapping[Level, Mapping[str, Any]]
+    attributes: Mapping[Level, bytes]
     metadata: bytes
 
 

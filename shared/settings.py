@@ -44,7 +44,7 @@ class Settings:
 
     max_request_bytes: int = _setting(4 * 2**30, "Largest Store request, in bytes; above it 413.")
     max_instance_bytes: int = _setting(4 * 2**30, "Largest instance in a Store request, in bytes; above it 413.")
-    batch_bytes: int = _setting(16 * 2**20, "Memory of one Store request for instances, in bytes; larger ones stream.")
+    batch_bytes: int = _setting(8 * 2**20, "Memory of one Store request for instances, in bytes; larger ones stream.")
     blob_concurrency: int = _setting(8, "Blobs of one request written side by side.")
     read_ahead: int = _setting(4, "Blobs of one answer opened ahead of the one being sent.")
 

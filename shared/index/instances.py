@@ -6,7 +6,6 @@ from enum import Enum
 from itertools import groupby
 from typing import Any
 
-import orjson
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, select
 from sqlalchemy import delete as delete_from
 
@@ -191,7 +190,7 @@ def _row(one: NewInstance, parents: studies.Known) -> dict[str, object]:
         "instance_number": one.values.get("InstanceNumber"),
         "transfer_syntax_uid": one.transfer_syntax,
         "length_bytes": one.length_bytes,
-        "attributes": orjson.dumps(one.attributes[Level.INSTANCE]).decode(),
+        "attributes": one.attributes[Level.INSTANCE].decode(),
     }
 
 

@@ -183,7 +183,7 @@ def _parent(row: Sequence[Any], level: Level) -> Parent:
 
 def _merged(row: Parent | None, one: NewInstance, level: Level) -> Parent:
     values = {key: value for key in _COLUMNS[level] if (value := one.values.get(key)) is not None}
-    attributes = one.attributes[level]
+    attributes = orjson.loads(one.attributes[level])
     if row is None:
         return Parent(one.version, one.version, None, values, attributes)
     if one.version < row.newest:

@@ -279,7 +279,7 @@ def _new_instance(version: int, key: InstanceKey, header: Header, length: int) -
         length_bytes=length,
         values={one.keyword: index_value(dataset.get(one.tag), one.vr) for one in SEARCHABLE.values()},
         attributes={
-            level: {tag: dataset[tag] for tag in tags if "Value" in dataset.get(tag, ())}
+            level: orjson.dumps({tag: dataset[tag] for tag in tags if "Value" in dataset.get(tag, ())})
             for level, tags in RETURNED.items()
         },
         # Level 1: metadata is written far more often than it is read from here (it is consolidated later).

@@ -51,7 +51,7 @@ def new_instance(version: int, data_set: Mapping[str, str | int] = {}, *, partit
         "1.2.840.10008.1.2.1",
         100,
         indexed,
-        attributes,
+        {level: orjson.dumps(elements) for level, elements in attributes.items()},
         zlib.compress(document),
     )
 
