@@ -80,9 +80,12 @@ def metadata_of(connection: Connection, versions: Sequence[int]) -> dict[int, by
     }
 
 
-def transfer_syntaxes(connection: Connection, scope: Scope) -> set[str]:
-    """Return the transfer syntaxes of the instances in the scope; none when there are no instances."""
-    return set(connection.execute(_TRANSFER_SYNTAXES[_depth(scope)], _uids(scope)).scalars())
+def find_first(connection: Connection, scope: Scope, *, limit: int) -> tuple[list[StoredInstance], set[str]]:
+    """Return what `find` does, and the transfer syntaxes of all instances in the scope."""
+    found = find(connection, scope, limit=limit)
+    if len(found) < limit:
+        return found, {one.transfer_syntax for one in found}
+    return found, set(connection.execute(_TRANSFER_SYNTAXES[_depth(scope)], _uids(scope)).scalars())
 
 
 def state(connection: Connection, scope: Scope) -> tuple[int, int] | None:

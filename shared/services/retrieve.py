@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from shared.backend import Backend
 from shared.errors import NotAcceptable, NotFound
-from shared.index.instances import find, transfer_syntaxes
+from shared.index.instances import find, find_first
 from shared.model import AS_STORED, ByteStream, Scope, StoredInstance, Wish
 from shared.services.streams import begun, read_ahead
 from shared.storage.blobs import instance_blob
@@ -25,7 +25,7 @@ async def retrieve(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> tu
     NotAcceptable
         The stored transfer syntaxes are not what any wish asks for.
     """
-    stored = await backend.index.read(transfer_syntaxes, scope)
+    first, stored = await backend.index.read(find_first, scope, limit=_PAGE)
     if not stored:
         raise NotFound("Nothing is stored under these UIDs.")
     wish = next(
@@ -39,18 +39,15 @@ async def retrieve(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> tu
     async def open_file(instance: StoredInstance) -> ByteStream:
         return await backend.blobs.read(instance_blob(instance.version))
 
-    files = read_ahead(_instances(scope, backend), open_file, backend.settings.read_ahead)
+    files = read_ahead(_instances(first, scope, backend), open_file, backend.settings.read_ahead)
     return wish, await begun(files)
 
 
-async def _instances(scope: Scope, backend: Backend) -> AsyncIterator[StoredInstance]:
-    """Yield the published instances of *scope* by ascending version, a page at a time."""
-    after = 0
-    while page := await backend.index.read(find, scope, after=after, limit=_PAGE):
+async def _instances(page: list[StoredInstance], scope: Scope, backend: Backend) -> AsyncIterator[StoredInstance]:
+    """Yield the published instances of *scope* by ascending version, its first *page* and those that follow."""
+    while page:
         for instance in page:
             yield instance
-        after = page[-1].version
         if len(page) < _PAGE:
             return
-    if not after:
-        raise NotFound("Nothing is stored under these UIDs any more.")
+        page = await backend.index.read(find, scope, after=page[-1].version, limit=_PAGE)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -33,6 +33,8 @@ _IMPLICIT_VR = "1.2.840.10008.1.2"
 _PREAMBLE_BYTES = 128
 _SHORT_HEADER_BYTES = 64 * 1024
 """Of a header: what takes a few milliseconds to read at the most."""
+_INSTANCE_BYTES = 8 * 1024
+"""Of memory that an instance takes beside its file, for the batch's bound."""
 _MAX_FILES = 50_000
 """In one request: each leaves an outcome in memory until the answer."""
 
@@ -79,8 +81,7 @@ class _Received:
 
     position: int
     outcome: Outcome
-    key: InstanceKey
-    header: Header
+    instance: NewInstance
     body: Buffer
 
 
@@ -104,13 +105,16 @@ class _Transaction:
         if position == _MAX_FILES:
             raise PayloadTooLarge(f"The request holds more than {_MAX_FILES} instances, the limit of this service.")
         self._outcomes.append(Outcome(failure=FailureReason.PROCESSING_FAILURE))
-        body = bytearray()
+        pieces: list[Buffer] = []
+        length = 0
         async for chunk in chunks:
-            body += chunk
-            if len(body) > settings.batch_bytes:
+            pieces.append(chunk)
+            length += len(chunk)
+            if length > settings.batch_bytes:
                 await self._flush()
-                self._outcomes[position] = await self._stream(position, body, chunks)
+                self._outcomes[position] = await self._stream(position, bytearray().join(pieces), chunks)
                 return
+        body = bytearray().join(pieces)
         if len(body) > settings.max_instance_bytes:
             raise _too_large(settings.max_instance_bytes)
         if self._batch_bytes + len(body) > settings.batch_bytes:
@@ -145,8 +149,9 @@ class _Transaction:
         outcome, key = self._check(header.dataset, header.transfer_syntax)
         if outcome.failure is None:
             body[:_PREAMBLE_BYTES] = bytes(_PREAMBLE_BYTES)
-            self._batch.append(_Received(position, outcome, key, header, body))
-            self._batch_bytes += len(body)
+            # Compact at once: a header as Python objects may take more memory than its file.
+            self._batch.append(_Received(position, outcome, await _unversioned(key, header, len(body)), body))
+            self._batch_bytes += len(body) + _INSTANCE_BYTES
         return outcome
 
     def _check(self, dataset: Mapping[str, Any], transfer_syntax: str) -> tuple[Outcome, InstanceKey]:
@@ -181,7 +186,7 @@ class _Transaction:
         if not batch:
             return
         backend = self._backend
-        versions = await self._reserve([received.key for received in batch])
+        versions = await self._reserve([received.instance.key for received in batch])
         writing: list[tuple[_Received, int]] = []
         for received, version in zip(batch, versions, strict=True):
             if version is None:
@@ -194,8 +199,7 @@ class _Transaction:
             if error is not None:
                 self._fail(received, FailureReason.PROCESSING_FAILURE)
             else:
-                new = await _in_turn(version, received)
-                self._written.append((received.position, new))
+                self._written.append((received.position, replace(received.instance, version=version)))
 
     async def _reserve(self, keys: list[InstanceKey]) -> Sequence[int | None]:
         versions = await self._backend.index.write_each(reserve, keys, self._backend.now())
@@ -222,15 +226,15 @@ class _Transaction:
             head[:_PREAMBLE_BYTES] = bytes(_PREAMBLE_BYTES)
             chunks = _fed(head, rest, reader, limit)
             length = await self._backend.blobs.write_stream(instance_blob(version), chunks)
-            new = await asyncio.to_thread(_new_instance, version, key, reader.finish(), length)
-            self._written.append((position, new))
+            new = await _unversioned(key, reader.finish(), length)
+            self._written.append((position, replace(new, version=version)))
         except UnreadableFile as error:
             self._keys.discard(key)
             return _unreadable(error)
         return outcome
 
     def _fail(self, received: _Received, reason: FailureReason) -> None:
-        self._keys.discard(received.key)
+        self._keys.discard(received.instance.key)
         self._outcomes[received.position] = _failed(received.outcome, reason)
 
 
@@ -262,17 +266,17 @@ async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReade
         yield chunk
 
 
-async def _in_turn(version: int, received: _Received) -> NewInstance:
-    """Make an instance to publish; one with a long header in a thread, since it takes as long to write as to read."""
-    long = received.header.pixel_data is None and len(received.body) > _SHORT_HEADER_BYTES
-    arguments = (version, received.key, received.header, len(received.body))
-    return await asyncio.to_thread(_new_instance, *arguments) if long else _new_instance(*arguments)
+async def _unversioned(key: InstanceKey, header: Header, length: int) -> NewInstance:
+    """Return what is published of a file; a long header, which takes as long to write as to read, in a thread."""
+    if header.pixel_data is None and length > _SHORT_HEADER_BYTES:
+        return await asyncio.to_thread(_new_instance, key, header, length)
+    return _new_instance(key, header, length)
 
 
-def _new_instance(version: int, key: InstanceKey, header: Header, length: int) -> NewInstance:
+def _new_instance(key: InstanceKey, header: Header, length: int) -> NewInstance:
     dataset = header.dataset
     return NewInstance(
-        version=version,
+        version=0,
         key=key,
         sop_class=uid_value(dataset, _CLASS),
         transfer_syntax=header.transfer_syntax,

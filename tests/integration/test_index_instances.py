@@ -16,12 +16,12 @@ from shared.index.instances import (
     abandon,
     delete,
     find,
+    find_first,
     metadata_of,
     publish,
     read_metadata,
     reserve,
     state,
-    transfer_syntaxes,
 )
 from shared.index.partitions import find_or_add
 from shared.index.search import search
@@ -257,7 +257,10 @@ def test_scopes(connection: Connection, scope: Scope, expected: list[int]) -> No
     assert [one.version for one in find(connection, scope, limit=10)] == wanted
     assert [version for version, _ in read_metadata(connection, scope, limit=10)] == wanted
     assert state(connection, scope) == ((wanted[-1], len(wanted)) if wanted else None)
-    assert transfer_syntaxes(connection, scope) == ({"1.2.840.10008.1.2.1"} if wanted else set())
+    for limit in (1, 10):
+        first, syntaxes = find_first(connection, scope, limit=limit)
+        assert [one.version for one in first] == wanted[:limit]
+        assert syntaxes == ({"1.2.840.10008.1.2.1"} if wanted else set())
 
 
 def test_find_pages(connection: Connection) -> None:
