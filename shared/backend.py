@@ -14,7 +14,7 @@ from shared.settings import Settings, read_settings
 from shared.storage.blobs import BlobStore, RecordStore
 
 _MAX_REMEMBERED = 10_000
-_YOUNG_CONTAINERS = 20_000
+_YOUNG_CONTAINERS = 10_000
 
 
 def _now() -> datetime:

@@ -90,6 +90,6 @@ def discard(connection: Connection, versions: Sequence[int], due_at: datetime) -
     )
 
 
-def chunks(items: Sequence[T]) -> list[Sequence[T]]:
-    """Cut a sequence into pieces of `CHUNK`."""
-    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+def chunks(items: Sequence[T], length: int = CHUNK) -> list[Sequence[T]]:
+    """Cut a sequence into pieces of *length*."""
+    return [items[start : start + length] for start in range(0, len(items), length)]
