@@ -15,7 +15,6 @@ from shared.index.garbage import chunks, discard, release
 from shared.index.tables import instance, instance_metadata, reservation, series, study
 from shared.model import ChangeAction, InstanceKey, Level, NewInstance, Scope, StoredInstance
 
-
 _PUBLISHED_AT_ONCE = 200
 """Instances: statements with the values of thousands take memory, and no less time for each."""
 
