@@ -1,6 +1,5 @@
 """A killed service loses no instance that it answered for, and shows none that it did not publish."""
 
-import itertools
 import os
 import random
 import secrets
@@ -11,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import httpx
 import psutil
@@ -22,6 +22,7 @@ from tests.factories import part10
 
 _WRITERS = 3
 _LONGEST_S = 0.2
+_KILLS = 25
 
 
 @dataclass(slots=True)
@@ -50,12 +51,19 @@ class Victim:
         assert "http://" in line
         self.base = "http://" + line.split("http://")[1].split("/")[0] + "/v2"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
     def kill(self) -> None:
         """End every process at once, as a crash would."""
-        parent = psutil.Process(self._process.pid)
-        for process in [*parent.children(recursive=True), parent]:
-            process.kill()
-        self._process.wait()
+        if self._process.poll() is None:
+            parent = psutil.Process(self._process.pid)
+            for process in [*parent.children(recursive=True), parent]:
+                process.kill()
+            self._process.wait()
 
 
 def _uid() -> str:
@@ -109,27 +117,38 @@ def _check(base: str, sent: list[Sent]) -> None:
 def test_kill(tmp_path: Path, seed: int) -> None:
     """After SIGKILL at 25 random moments of Stores, all that was answered is there, whole, and a retry works."""
     moments = random.Random(seed)  # noqa: S311 - moments, not secrets
-    unanswered = 0
-    victim = Victim(tmp_path)
-    for kills in itertools.count(1):
-        sent: list[Sent] = []
-        stop = threading.Event()
-        with ThreadPoolExecutor(_WRITERS) as writers:
-            for _ in range(_WRITERS):
-                writers.submit(_write, victim.base, sent, stop)
-            while not any(request.answered for request in sent):
-                time.sleep(0.005)
-            time.sleep(moments.uniform(0, _LONGEST_S))
-            victim.kill()
-            stop.set()
-        victim = Victim(tmp_path)
+    sent: list[Sent] = []
+    lost: list[Sent] = []
+    for _ in range(_KILLS):
+        with Victim(tmp_path) as victim:
+            _check(victim.base, sent)
+            _send_again(victim.base, [request for request in sent if not request.answered])
+            sent = _write_until_killed(victim, moments.uniform(0, _LONGEST_S))
+            lost += [request for request in sent if not request.answered]
+    with Victim(tmp_path) as victim:
         _check(victim.base, sent)
-        lost = [request for request in sent if not request.answered]
-        unanswered += len(lost)
-        with httpx.Client(base_url=victim.base, timeout=10) as http:
-            for request in lost:
-                assert Client(http).store(*request.files.values()).status_code in {200, 409}
-        if kills == 25:
-            break
-    victim.kill()
-    assert unanswered >= 25, "the kills hit too few requests in flight to prove anything"
+
+    assert len(lost) >= _KILLS, "the kills hit too few requests in flight to prove anything"
+
+
+def _write_until_killed(victim: Victim, after_s: float) -> list[Sent]:
+    """Store from several clients at once, kill the service some time after its first answer, and say what was sent."""
+    sent: list[Sent] = []
+    stop = threading.Event()
+    with ThreadPoolExecutor(_WRITERS) as writers:
+        writing = [writers.submit(_write, victim.base, sent, stop) for _ in range(_WRITERS)]
+        while not any(request.answered for request in sent) and not any(one.done() for one in writing):
+            time.sleep(0.005)
+        time.sleep(after_s)
+        victim.kill()
+        stop.set()
+    for one in writing:
+        one.result()
+    return sent
+
+
+def _send_again(base: str, requests: list[Sent]) -> None:
+    """Send what was not answered once more, as a client would; what was stored after all is refused as stored."""
+    with httpx.Client(base_url=base, timeout=10) as http:
+        for request in requests:
+            assert Client(http).store(*request.files.values()).status_code in {200, 409}
