@@ -78,12 +78,15 @@ class NewInstance:
     length_bytes
         Length of the stored file.
     values
-        Index values by attribute keyword, already folded (`dicom/values.py`); None where absent or empty.
+        For each level, the index values by attribute keyword, already folded (`dicom/values.py`), without empty
+        ones: a JSON object as UTF-8.
     attributes
         For each level, the elements of the data set that any version returns from a search: a DICOM JSON
-        object (PS3.18 §F.2) as UTF-8, without empty elements. As text, since a request may hold thousands.
+        object (PS3.18 §F.2) as UTF-8, without empty elements.
     metadata
         The DICOM JSON object of the data set, UTF-8, compressed with zlib.
+
+    All of it is text or bytes, since a request may hold thousands.
     """
 
     version: int
@@ -91,7 +94,7 @@ class NewInstance:
     sop_class: str
     transfer_syntax: str
     length_bytes: int
-    values: Mapping[str, str | float | None]
+    values: Mapping[Level, bytes]
     attributes: Mapping[Level, bytes]
     metadata: bytes
 

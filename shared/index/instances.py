@@ -6,6 +6,7 @@ from enum import Enum
 from itertools import groupby
 from typing import Any
 
+import orjson
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, select
 from sqlalchemy import delete as delete_from
 
@@ -194,7 +195,7 @@ def _row(one: NewInstance, parents: studies.Known) -> dict[str, object]:
         "series_uid": one.key.series,
         "sop_uid": one.key.instance,
         "sop_class_uid": one.sop_class,
-        "instance_number": one.values.get("InstanceNumber"),
+        "instance_number": orjson.loads(one.values[Level.INSTANCE]).get("InstanceNumber"),
         "transfer_syntax_uid": one.transfer_syntax,
         "length_bytes": one.length_bytes,
         "attributes": one.attributes[Level.INSTANCE].decode(),
@@ -202,10 +203,8 @@ def _row(one: NewInstance, parents: studies.Known) -> dict[str, object]:
 
 
 def _creation(one: NewInstance) -> change_feed.Change:
-    modality = one.values.get("Modality")
-    return change_feed.Change(
-        ChangeAction.CREATE, one.version, one.key, one.sop_class, modality if isinstance(modality, str) else None
-    )
+    modality = orjson.loads(one.values[Level.SERIES]).get("Modality")
+    return change_feed.Change(ChangeAction.CREATE, one.version, one.key, one.sop_class, modality)
 
 
 def _depth(scope: Scope) -> int:

@@ -182,7 +182,8 @@ def _parent(row: Sequence[Any], level: Level) -> Parent:
 
 
 def _merged(row: Parent | None, one: NewInstance, level: Level) -> Parent:
-    values = {key: value for key in _COLUMNS[level] if (value := one.values.get(key)) is not None}
+    values = orjson.loads(one.values[level])
+    values.pop(_OWN_UID[level], None)
     attributes = orjson.loads(one.attributes[level])
     if row is None:
         return Parent(one.version, one.version, None, values, attributes)

@@ -21,7 +21,7 @@ from shared.dicom.validation import empty_patient_id, missing_or_invalid, uid_va
 from shared.dicom.values import index_value
 from shared.errors import DicomwebError, PayloadTooLarge, Unavailable, UnreadableFile
 from shared.index.instances import Refusal, abandon, publish, reserve
-from shared.model import Buffer, FailedAttribute, InstanceKey, NewInstance, Outcome, Partition
+from shared.model import Buffer, FailedAttribute, InstanceKey, Level, NewInstance, Outcome, Partition
 from shared.storage.blobs import instance_blob
 from shared.versions import VersionRules
 
@@ -281,14 +281,25 @@ def _new_instance(key: InstanceKey, header: Header, length: int) -> NewInstance:
         sop_class=uid_value(dataset, _CLASS),
         transfer_syntax=header.transfer_syntax,
         length_bytes=length,
-        values={one.keyword: index_value(dataset.get(one.tag), one.vr) for one in SEARCHABLE.values()},
+        values={level: _exactly(orjson.dumps(_values(dataset, level))) for level in Level},
         attributes={
-            level: orjson.dumps({tag: dataset[tag] for tag in tags if "Value" in dataset.get(tag, ())})
+            level: _exactly(orjson.dumps({tag: dataset[tag] for tag in tags if "Value" in dataset.get(tag, ())}))
             for level, tags in RETURNED.items()
         },
         # Level 1: metadata is written far more often than it is read from here (it is consolidated later).
-        metadata=zlib.compress(orjson.dumps(dataset), 1),
+        metadata=_exactly(zlib.compress(orjson.dumps(dataset), 1)),
     )
+
+
+def _exactly(content: bytes) -> bytes:
+    """Return a copy that takes no more memory than it is long: what orjson gives keeps the buffer it was written in."""
+    return bytes(memoryview(content))
+
+
+def _values(dataset: Mapping[str, Any], level: Level) -> dict[str, str | float]:
+    """Return what the index compares of one level, by keyword."""
+    found = ((one, index_value(dataset.get(one.tag), one.vr)) for one in SEARCHABLE.values() if one.level is level)
+    return {one.keyword: value for one, value in found if value is not None}
 
 
 def _unreadable(error: UnreadableFile) -> Outcome:

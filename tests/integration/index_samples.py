@@ -33,12 +33,12 @@ def new_instance(version: int, data_set: Mapping[str, str | int] = {}, *, partit
     """Return an instance with these attributes; a version of a reservation makes it publishable."""
     given = {**_UIDS, **data_set}
     attributes: dict[Level, dict[str, Any]] = {level: {} for level in Level}
-    indexed = {}
+    indexed: dict[Level, dict[str, str | float | None]] = {level: {} for level in Level}
     for keyword, value in given.items():
         known = SEARCHABLE[keyword]
         groups = dict(zip(("Alphabetic", "Ideographic", "Phonetic"), str(value).split("="), strict=False))
         element = {"vr": known.vr, "Value": [groups if known.vr == "PN" else value]}
-        indexed[keyword] = index_value(element, known.vr)
+        indexed[known.level][keyword] = index_value(element, known.vr)
         attributes[known.level][known.tag] = element
     key = InstanceKey(
         partition, str(given["StudyInstanceUID"]), str(given["SeriesInstanceUID"]), str(given["SOPInstanceUID"])
@@ -50,7 +50,7 @@ def new_instance(version: int, data_set: Mapping[str, str | int] = {}, *, partit
         str(given["SOPClassUID"]),
         "1.2.840.10008.1.2.1",
         100,
-        indexed,
+        {level: orjson.dumps(values) for level, values in indexed.items()},
         {level: orjson.dumps(elements) for level, elements in attributes.items()},
         zlib.compress(document),
     )
