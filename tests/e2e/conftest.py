@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.e2e.client import Client
+from tests.factories import part10
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +69,10 @@ def any_service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     with running(
         storage, tmp_path_factory.mktemp("data"), DATA_PARTITIONS=str(has_partitions), DELETE_AFTER_S="0"
     ) as url:
-        yield Service(url, has_partitions)
+        found = Service(url, has_partitions)
+        # The first Store makes the partition; before it, every other request is 400 (data-partitions.md).
+        httpx.post(f"{found.base('v2')}/studies", content=part10(), headers={"Content-Type": "application/dicom"})
+        yield found
 
 
 @pytest.fixture(scope="session")
