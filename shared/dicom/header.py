@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 from shared.dicom.bulk import BulkValue
 from shared.dicom.elements import LONG, Dataset
-from shared.dicom.walk import Walk
+from shared.dicom.walk import Fault, Walk
 from shared.errors import UnreadableFile
 
-__all__ = ["MAX_HEADER_BYTES", "BulkValue", "Header", "HeaderReader", "read_header"]
+__all__ = ["MAX_HEADER_BYTES", "BulkValue", "Fault", "Header", "HeaderReader", "read_header"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -56,8 +56,8 @@ class Header:
         Every binary value that is not in `dataset`, in the order of the file; pixel data among them.
     pixel_data
         Pixel Data, Float or Double Float Pixel Data of the data set itself, unless it is empty.
-    overlong
-        Paths (as in `BulkValue`) of DS and IS elements with a value longer than their VR allows.
+    faults
+        What is wrong with elements and not to be seen in `dataset`, in the order of the file.
     read_by
         "pass"; or "pydicom" and why it was asked about a part.
     """
@@ -66,7 +66,7 @@ class Header:
     dataset: dict[str, Any]
     bulk: tuple[BulkValue, ...]
     pixel_data: BulkValue | None
-    overlong: tuple[str, ...]
+    faults: tuple[Fault, ...]
     read_by: str
 
     @property
@@ -179,7 +179,7 @@ class HeaderReader:
             walk.dataset,
             tuple(walk.bulk),
             walk.pixel_data,
-            tuple(walk.overlong),
+            tuple(walk.faults),
             "; ".join(["pydicom", *walk.doubts]) if walk.doubts else "pass",
         )
 

@@ -4,7 +4,7 @@ Knows how elements, sequences, items and fragments are laid out, and where a val
 """
 
 from struct import error as StructError  # noqa: N812 -- an exception in spite of its name
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from shared.dicom.bulk import (
     INLINE_BYTES,
@@ -24,6 +24,14 @@ from shared.errors import UnreadableFile
 
 MAX_DEPTH = 64
 """Sequences within sequences. Writers and readers of JSON stop soon after: orjson at 254 levels, three for each."""
+
+
+class Fault(NamedTuple):
+    """What is wrong with an element and not to be seen in the JSON; `path` as in `BulkValue`."""
+
+    path: str
+    problem: str
+
 
 Place: TypeAlias = tuple[int, int, int, int]
 """Of an element in the window: its position, where its value starts, the length of that, the end of its data set."""
@@ -64,8 +72,7 @@ class Walk:
         self.dataset: Dataset = {}
         self.bulk: list[BulkValue] = []
         self.pixel_data: BulkValue | None = None
-        self.overlong: list[str] = []
-        """Paths of DS and IS with a value longer than their VR allows."""
+        self.faults: list[Fault] = []
         self.doubts: list[str] = []
         """Why pydicom was asked, for each time."""
         self.skipped = 0
@@ -163,7 +170,7 @@ class Walk:
                     try:
                         out[tag] = read(window, start, stop, charset)
                     except StructError:  # no whole number of values: not what its VR says
-                        self._binary(out, tag, "UN", (position, start, length, end))
+                        self._unfit(out, tag, vr, (position, start, length, end))
                     if kind and length > MAX_CHARACTERS[vr]:
                         self._measure(tag, vr, start, stop)
                 else:
@@ -210,7 +217,7 @@ class Walk:
             raise self._overrun(tag, position, stop, end)
         if not self._tags:
             self._start, self._is_closed = position, not is_open
-            self._marks = len(self.bulk), len(self.overlong), len(self._unsigned), self._charset
+            self._marks = len(self.bulk), len(self.faults), len(self._unsigned), self._charset
         elif len(self._tags) >= MAX_DEPTH:
             raise UnreadableFile(f"{self._where(tag, position)}: more than {MAX_DEPTH} sequences within each other")
         self._tags.append(tag)
@@ -286,7 +293,7 @@ class Walk:
         try:
             out[tag] = READERS[self.order][vr](self._window, start, stop, self._charset) if length else {"vr": vr}
         except StructError:
-            self._binary(out, tag, "UN", place)
+            self._unfit(out, tag, vr, place)
         if vr in MAX_CHARACTERS:
             self._measure(tag, vr, start, stop)
         return stop
@@ -314,6 +321,11 @@ class Walk:
         elif is_open:
             stop = self._nested_fragments(tag, start, end)
         return stop
+
+    def _unfit(self, out: Dataset, tag: str, vr: str, place: Place) -> None:
+        """Take a value as it is that has no whole number of values."""
+        self._note(tag, f"{place[2]} bytes are no whole {vr} values")
+        self._binary(out, tag, "UN", place)
 
     def _fragments(self, position: int) -> int:
         """Skip fragments of the data set itself; the last may end behind the window."""
@@ -343,7 +355,10 @@ class Walk:
         """Note a number whose text is longer than its VR allows, which the JSON does not show."""
         values = self._window[start:stop].split(b"\\")
         if any(len(text.strip(b" \0")) > MAX_CHARACTERS[vr] for text in values):
-            self.overlong.append(self._path(tag))
+            self._note(tag, f"a value over {MAX_CHARACTERS[vr]} characters")
+
+    def _note(self, tag: str, problem: str) -> None:
+        self.faults.append(Fault(self._path(tag), problem))
 
     def _sign(self, dataset: Dataset, since: int) -> None:
         """Make the "US or SS" values noted *since* signed if this data set has signed pixels (PS3.3 §C.7.6.3.1)."""
@@ -375,14 +390,15 @@ class Walk:
             raise UnreadableFile(f"{damage}; {error}") from error
         inner.settle()
         self.dataset.update(inner.dataset)
+        self.faults += inner.faults
         self.doubts.append(str(damage))
         return stop
 
     def _forget(self) -> None:
         """Undo what an unfinished sequence left."""
         if self._tags:
-            bulk, overlong, unsigned, self._charset = self._marks
-            del self.bulk[bulk:], self.overlong[overlong:], self._unsigned[unsigned:]
+            bulk, faults, unsigned, self._charset = self._marks
+            del self.bulk[bulk:], self.faults[faults:], self._unsigned[unsigned:]
             self._tags.clear()
             self._items.clear()
 

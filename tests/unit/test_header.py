@@ -278,7 +278,7 @@ def test_nested_once() -> None:
     header = read_in_chunks(part10(sequence), 100)
 
     assert [value.path for value in header.bulk] == [f"54000100/{number}/54001010" for number in (1, 2, 3)]
-    assert header.overlong == tuple(f"54000100/{number}/00200013" for number in (1, 2, 3))
+    assert [fault.path for fault in header.faults] == [f"54000100/{number}/00200013" for number in (1, 2, 3)]
 
 
 def test_pixel_data() -> None:
@@ -323,7 +323,18 @@ def test_overlong() -> None:
     hidden = explicit(0x00281053, b"UN", b"1.00000000000000000")
     header = read_header(part10(explicit(0x00081115, b"SQ", item(count)), long, short, hidden))
 
-    assert header.overlong == ("00081115/1/00200013", "00281050", "00281053")
+    assert [fault.path for fault in header.faults] == ["00081115/1/00200013", "00281050", "00281053"]
+
+
+def test_unfit_length() -> None:
+    """A value that is no whole number of its VR's values is named: the JSON shows a UN that the file does not have."""
+    odd = explicit(0x00280010, b"US", b"\1\2\3")
+    header = read_header(part10(explicit(0x00081115, b"SQ", item(odd)), odd))
+
+    assert header.faults == (
+        ("00081115/1/00280010", "3 bytes are no whole US values"),
+        ("00280010", "3 bytes are no whole US values"),
+    )
 
 
 def test_file_meta_length() -> None:
