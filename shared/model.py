@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -68,6 +69,69 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
+class ByteRange:
+    """A run of bytes of a file; `offset` from its start."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class FramePage:
+    """Where some neighbouring frames of a file lie (`dicom/frames.py` reads it).
+
+    Parameters
+    ----------
+    first_frame
+        Number of the first of them; the file's first frame is 1.
+    offset
+        Of native pixel data: in bytes, where frame 1 of the file starts.
+    frame_bits
+        Of native pixel data: length of each frame; 1-bit frames follow each other without padding (PS3.5 §8.1.1).
+    fragments
+        Of encapsulated pixel data: for each frame how many fragments lie before its end (4 bytes), then offset and
+        length of each fragment (8 bytes each), little endian.
+    """
+
+    first_frame: int
+    frame_count: int
+    offset: int = 0
+    frame_bits: int = 0
+    fragments: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalValue:
+    """A value of a study that no file holds; `tag` is a private one, `value` the text that the client gave."""
+
+    tag: str
+    vr: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTerms:
+    """What a Store request says of all its instances beside their bytes.
+
+    Parameters
+    ----------
+    replaced_due_at
+        When the bytes of an instance that is replaced may go; None: what is stored is never replaced.
+    expires_at
+        When the studies are to be deleted; None: never.
+    external
+        Values for the studies.
+    """
+
+    replaced_due_at: datetime | None = None
+    expires_at: datetime | None = None
+    external: tuple[ExternalValue, ...] = ()
+
+
+NO_TERMS = StoreTerms()
+
+
+@dataclass(frozen=True, slots=True)
 class NewInstance:
     """An instance whose bytes are durable and that waits to be published.
 
@@ -85,6 +149,10 @@ class NewInstance:
         object (PS3.18 §F.2) as UTF-8, without empty elements.
     metadata
         The DICOM JSON object of the data set, UTF-8, compressed with zlib.
+    frames
+        Where its frames lie.
+    terms
+        Of the request that stores it.
 
     All of it is text or bytes, since a request may hold thousands.
     """
@@ -97,6 +165,8 @@ class NewInstance:
     values: Mapping[Level, bytes]
     attributes: Mapping[Level, bytes]
     metadata: bytes
+    frames: tuple[FramePage, ...] = ()
+    terms: StoreTerms = NO_TERMS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from struct import Struct, unpack_from
 from typing import Any, TypeAlias
 
-from shared.dicom.bulk import BulkValue
+from shared.dicom.bulk import ITEM_HEAD, BulkValue
 from shared.dicom.elements import LONG, Dataset
+from shared.dicom.fragments import BEGINNING, Fragments
 from shared.dicom.walk import Fault, Walk
 from shared.errors import UnreadableFile
 
@@ -38,6 +39,8 @@ _UID = re.compile(rb"[0-9.]{1,64}")
 
 _WINDOW = 64 * 1024
 """Bytes looked at together; an ordinary header fits in one window."""
+_FRAGMENT_HEAD = ITEM_HEAD + BEGINNING
+"""Bytes looked at of each fragment."""
 _GROWTH = 4
 """How much more of a sequence of unknown length to wait for, so that reading it again stays cheap in all."""
 
@@ -56,6 +59,8 @@ class Header:
         Every binary value that is not in `dataset`, in the order of the file; pixel data among them.
     pixel_data
         Pixel Data, Float or Double Float Pixel Data of the data set itself, unless it is empty.
+    fragments
+        Of encapsulated pixel data.
     faults
         What is wrong with elements and not to be seen in `dataset`, in the order of the file.
     read_by
@@ -66,6 +71,7 @@ class Header:
     dataset: dict[str, Any]
     bulk: tuple[BulkValue, ...]
     pixel_data: BulkValue | None
+    fragments: Fragments | None
     faults: tuple[Fault, ...]
     read_by: str
 
@@ -179,6 +185,7 @@ class HeaderReader:
             walk.dataset,
             tuple(walk.bulk),
             walk.pixel_data,
+            walk.fragments,
             tuple(walk.faults),
             "; ".join(["pydicom", *walk.doubts]) if walk.doubts else "pass",
         )
@@ -263,7 +270,7 @@ class HeaderReader:
                 taken = size
                 self._advance(walk, data, start)
             else:
-                window = bytes(view[taken : taken + (_HEAD if walk.in_fragments else _WINDOW)])
+                window = bytes(view[taken : taken + (_FRAGMENT_HEAD if walk.in_fragments else _WINDOW)])
                 taken += len(window)
                 self._advance(walk, window, 0)
 

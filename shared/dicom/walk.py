@@ -19,6 +19,7 @@ from shared.dicom.bulk import (
 from shared.dicom.charset import DEFAULT, Charset, charset_of
 from shared.dicom.dictionary import EXPLICIT, IMPLICIT, UNDEFINED, Encoding, Kind, settled, vr_of
 from shared.dicom.elements import BINARY, MAX_CHARACTERS, READERS, Dataset, Element, binary
+from shared.dicom.fragments import EXTENDED_LENGTHS, EXTENDED_OFFSETS, Fragments
 from shared.dicom.reread import MAX_BYTES, reread
 from shared.errors import UnreadableFile
 
@@ -39,6 +40,8 @@ Place: TypeAlias = tuple[int, int, int, int]
 _NUMERIC_TEXT, _SEQUENCE, _DELIMITER = int(Kind.NUMERIC_TEXT), int(Kind.SEQUENCE), int(Kind.DELIMITER)
 _IMPLICIT, _UNKNOWN = int(Kind.IMPLICIT), int(Kind.UNKNOWN)
 _ITEM_END_TAG = "{:04X}{:04X}".format(*ITEM_END)
+
+_OFFSET_TABLES = frozenset({EXTENDED_OFFSETS, EXTENDED_LENGTHS})
 
 _HEAD = 8
 _LONG_HEAD = 12
@@ -73,6 +76,8 @@ class Walk:
         self.bulk: list[BulkValue] = []
         self.pixel_data: BulkValue | None = None
         self.faults: list[Fault] = []
+        self.fragments: Fragments | None = None
+        """Of encapsulated pixel data, as far as they have been read."""
         self.doubts: list[str] = []
         """Why pydicom was asked, for each time."""
         self.skipped = 0
@@ -91,6 +96,8 @@ class Walk:
         self._tags: list[str] = []
         self._items: list[int] = []
         self._is_closed = False
+        self._offset_tables: dict[str, bytes] = {}
+        self._open_fragments = Fragments(self._offset_tables)
         self._rereadable = MAX_BYTES
         self._marks: tuple[int, int, int, Charset] = (0, 0, 0, DEFAULT)
         self._unsigned: list[tuple[Element, bytes]] = []
@@ -305,8 +312,11 @@ class Walk:
         is_pixel_data = is_top and tag in PIXEL_DATA
         stop = start if is_open else start + length
         is_inline = length <= self._inline_bytes and not (is_pixel_data and length)
-        if stop > end and (is_inline or not is_top):
+        is_offset_table = is_top and tag in _OFFSET_TABLES and not is_open
+        if stop > end and (is_inline or is_offset_table or not is_top):
             raise self._overrun(tag, position, stop, end)
+        if is_offset_table:
+            self._offset_tables[tag] = self._window[start:stop]
         if is_inline:
             out[tag] = binary(vr, self._window[start:stop]) if length else {"vr": vr}
             return stop
@@ -318,6 +328,9 @@ class Walk:
         if is_top:
             self.skipped += stop - start
             self.in_fragments = is_open
+        if is_top and is_open:
+            self._open_fragments = Fragments(self._offset_tables)
+            self.fragments = self._open_fragments if is_pixel_data else self.fragments
         elif is_open:
             stop = self._nested_fragments(tag, start, end)
         return stop
@@ -328,19 +341,28 @@ class Walk:
         self._binary(out, tag, "UN", place)
 
     def _fragments(self, position: int) -> int:
-        """Skip fragments of the data set itself; the last may end behind the window."""
-        try:
-            stop, is_ended = skip_fragments(EXPLICIT[self.order], self._window, position, self._end)
-        except ValueError as error:
-            raise UnreadableFile(
-                f"{self._where('', error.args[0])}: a fragment or the last one's end was expected"
-            ) from error
-        self.skipped += stop - position
-        self.in_fragments = not is_ended
-        if stop < self._end and self.in_fragments:
-            self._start = stop
-            raise _Incomplete(ITEM_HEAD)
-        return stop
+        """Note the fragments of the data set itself and skip them; the last may end behind the window."""
+        fragments = self._open_fragments
+        item, window, end = EXPLICIT[self.order].item, self._window, self._end
+        while position < end:
+            self._start = position
+            if position + ITEM_HEAD > end:
+                raise _Incomplete(ITEM_HEAD)
+            group, element, length = item(window, position)
+            content = position + ITEM_HEAD
+            if (group, element) == SEQUENCE_END:
+                self.skipped += ITEM_HEAD
+                self.in_fragments = False
+                return content
+            if (group, element) != ITEM or length == UNDEFINED:
+                raise UnreadableFile(f"{self._where('', position)}: a fragment or the last one's end was expected")
+            wanted = content + fragments.wanted(length)
+            if wanted > end:
+                raise _Incomplete(wanted - position)
+            fragments.add(self._base + content, length, window[content:wanted])
+            self.skipped += ITEM_HEAD + length
+            position = content + length
+        return position
 
     def _nested_fragments(self, tag: str, position: int, end: int) -> int:
         try:

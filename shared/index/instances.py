@@ -1,20 +1,20 @@
 """Instances: reserve a version, publish what is durable, find it, delete it. Rows appear and go as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from itertools import groupby
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Insert, Select, bindparam, func, insert, select
 from sqlalchemy import delete as delete_from
 
 from shared.errors import InvalidRequest
-from shared.index import change_feed, studies
+from shared.index import change_feed, studies, terms
 from shared.index.garbage import chunks, discard, release
-from shared.index.tables import instance, instance_metadata, reservation, series, study
-from shared.model import ChangeAction, InstanceKey, Level, NewInstance, Scope, StoredInstance
+from shared.index.tables import frame_page, instance, instance_metadata, reservation, series, study
+from shared.model import ChangeAction, FramePage, InstanceKey, Level, NewInstance, Scope, StoredInstance
 
 _PUBLISHED_AT_ONCE = 200
 """Instances: statements with the values of thousands take memory, and no less time for each."""
@@ -29,18 +29,35 @@ class Refusal(Enum):
 
 def reserve(connection: Connection, keys: Sequence[InstanceKey], now: datetime) -> list[int | None]:
     """Return a new version for each key, to name its blob; None where an instance of that key is published."""
-    stored = {key for partition_id, group in _by_partition(keys) for key in _stored(connection, partition_id, group)}
-    free = sum(key not in stored for key in keys)
-    rows = [{"reserved_at": now}] * free
-    versions = iter(connection.execute(_RESERVE, rows if free > 1 else rows[0]).scalars().all() if free else ())
+    stored = stored_instances(connection, keys)
+    versions = iter(reserve_any(connection, [key for key in keys if key not in stored], now))
     return [None if key in stored else next(versions) for key in keys]
+
+
+def reserve_any(connection: Connection, keys: Sequence[InstanceKey], now: datetime) -> list[int]:
+    """Return a new version for each key, whether an instance of that key is published or not."""
+    rows = [{"reserved_at": now}] * len(keys)
+    return list(connection.execute(_RESERVE, rows if len(rows) > 1 else rows[0]).scalars().all()) if rows else []
+
+
+def stored_instances(connection: Connection, keys: Sequence[InstanceKey]) -> dict[InstanceKey, StoredInstance]:
+    """Return those instances of *keys* that are published."""
+    wanted = set(keys)
+    found = (one for partition_id, group in _by_partition(keys) for one in _stored(connection, partition_id, group))
+    return {one.key: one for one in found if one.key in wanted}
 
 
 def publish(connection: Connection, instances: Sequence[NewInstance], now: datetime) -> list[Refusal | None]:
     """Make instances visible with all that is searched and read of them; return why each is not, None where it is.
 
-    What was refused is discarded: its blob is due now. A version that is published already counts as published,
-    so a call whose commit nobody heard of can be made again.
+    What was refused is discarded: its blob is due now. An instance whose terms say so replaces a published one of
+    its key. A version that is published already counts as published, so a call whose commit nobody heard of can be
+    made again.
+
+    Raises
+    ------
+    InvalidRequest
+        The terms contradict what is stored; nothing is published.
     """
     reserved = release(connection, [one.version for one in instances])
     lost = _unpublished(connection, [one.version for one in instances if one.version not in reserved])
@@ -49,7 +66,7 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     for partition_id, group in groupby(
         sorted(waiting, key=lambda one: one.key.partition), lambda one: one.key.partition
     ):
-        for page in chunks(list(group), _PUBLISHED_AT_ONCE):
+        for page in _pages(group):
             refused |= _publish(connection, partition_id, page, now)
     discard(connection, list(refused), now)
     return [refused.get(one.version) for one in instances]
@@ -64,10 +81,7 @@ def abandon(connection: Connection, versions: Sequence[int], now: datetime) -> N
 def find(connection: Connection, scope: Scope, *, after: int = 0, limit: int) -> list[StoredInstance]:
     """Return at most *limit* instances of the scope whose version is above *after*, by version."""
     rows = connection.execute(_FIND[_depth(scope)], {**_uids(scope), "after": after, "limit": limit})
-    return [
-        StoredInstance(version, InstanceKey(scope.partition, study_uid, series_uid, sop_uid), syntax, length)
-        for version, study_uid, series_uid, sop_uid, syntax, length in rows
-    ]
+    return [_stored_instance(scope.partition, row) for row in rows]
 
 
 def read_metadata(connection: Connection, scope: Scope, *, after: int = 0, limit: int) -> list[tuple[int, bytes]]:
@@ -83,6 +97,13 @@ def metadata_of(connection: Connection, versions: Sequence[int]) -> dict[int, by
         for chunk in chunks(versions)
         for version, dicom_json in connection.execute(_METADATA_OF, {"versions": chunk})
     }
+
+
+def find_frame_page(connection: Connection, version: int, frame: int) -> FramePage | None:
+    """Return the page that holds a *frame* of a published version, counted from 1; None where the table has none."""
+    row = connection.execute(_FRAME_PAGE, {"of": version, "frame": frame}).first()
+    page = None if row is None else FramePage(*row)
+    return page if page is not None and frame < page.first_frame + page.frame_count else None
 
 
 def find_first(connection: Connection, scope: Scope, *, limit: int) -> tuple[list[StoredInstance], set[str]]:
@@ -117,8 +138,7 @@ def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime
         for chunk in chunks(series_ids)
         for series_id, modality in connection.execute(_MODALITIES, {"ids": chunk})
     }
-    for chunk in chunks(versions):
-        connection.execute(_DELETE_METADATA, {"versions": chunk})
+    _delete_beside(connection, versions)
     changes = [
         change_feed.Change(
             ChangeAction.DELETE,
@@ -140,17 +160,22 @@ def _by_partition(keys: Sequence[InstanceKey]) -> list[tuple[int, list[InstanceK
     return [(partition_id, list(group)) for partition_id, group in groupby(ordered, lambda key: key.partition)]
 
 
-def _stored(connection: Connection, partition_id: int, keys: Sequence[InstanceKey]) -> list[InstanceKey]:
-    """Return the keys of published instances that have a SOP Instance UID of *keys*."""
+def _stored(connection: Connection, partition_id: int, keys: Sequence[InstanceKey]) -> list[StoredInstance]:
+    """Return the published instances that have a SOP Instance UID of *keys*."""
     if len(keys) == 1:
         given: list[tuple[Select[Any], object]] = [(_STORED_ONE, keys[0].instance)]
     else:
         given = [(_STORED_MANY, list({key.instance for key in chunk})) for chunk in chunks(keys)]
     return [
-        InstanceKey(partition_id, *row)
+        _stored_instance(partition_id, row)
         for statement, uids in given
         for row in connection.execute(statement, {"partition": partition_id, "sop": uids})
     ]
+
+
+def _stored_instance(partition_id: int, row: Sequence[Any]) -> StoredInstance:
+    version, study_uid, series_uid, sop_uid, syntax, length = row
+    return StoredInstance(version, InstanceKey(partition_id, study_uid, series_uid, sop_uid), syntax, length)
 
 
 def _unpublished(connection: Connection, versions: Sequence[int]) -> list[int]:
@@ -162,27 +187,63 @@ def _unpublished(connection: Connection, versions: Sequence[int]) -> list[int]:
     return [version for version in versions if version not in published]
 
 
+def _pages(instances: Iterable[NewInstance]) -> Iterator[list[NewInstance]]:
+    """Cut instances into pages that have no key twice: of those the later one meets what the earlier has stored."""
+    page: dict[InstanceKey, NewInstance] = {}
+    for one in instances:
+        if one.key in page or len(page) == _PUBLISHED_AT_ONCE:
+            yield list(page.values())
+            page.clear()
+        page[one.key] = one
+    if page:
+        yield list(page.values())
+
+
 def _publish(
     connection: Connection, partition_id: int, instances: Sequence[NewInstance], now: datetime
 ) -> dict[int, Refusal]:
     """Publish instances of one partition whose reservations hold; return those whose key is taken."""
     known = studies.look_up(connection, partition_id, [one.key for one in instances])
-    taken, refused, accepted = set(known.instances), {}, []
-    for one in instances:
-        if one.key in taken:
-            refused[one.version] = Refusal.ALREADY_STORED
-        else:
-            taken.add(one.key)
-            accepted.append(one)
+    refused = {
+        one.version: Refusal.ALREADY_STORED
+        for one in instances
+        if one.key in known.instances and one.terms.replaced_due_at is None
+    }
+    accepted = [one for one in instances if one.version not in refused]
     if not accepted:
         return refused
     parents = studies.merge(connection, known, accepted)
-    rows = [_row(one, parents) for one in accepted]
-    documents = [{"version": one.version, "dicom_json": one.metadata} for one in accepted]
-    connection.execute(_INSERT, rows if len(rows) > 1 else rows[0])
-    connection.execute(_INSERT_METADATA, documents if len(documents) > 1 else documents[0])
-    change_feed.append(connection, [_creation(one) for one in accepted], now)
+    terms.save(connection, known, parents, accepted)
+    _remove_replaced(connection, known, accepted)
+    _insert(connection, _INSERT, [_row(one, parents) for one in accepted])
+    _insert(connection, _INSERT_METADATA, [{"version": one.version, "dicom_json": one.metadata} for one in accepted])
+    _insert(connection, _INSERT_FRAMES, [_frames(one.version, page) for one in accepted for page in one.frames])
+    change_feed.append(connection, [_change(one, known) for one in accepted], now)
     return refused
+
+
+def _insert(connection: Connection, statement: Insert, rows: list[dict[str, object]]) -> None:
+    if rows:
+        connection.execute(statement, rows if len(rows) > 1 else rows[0])
+
+
+def _remove_replaced(connection: Connection, known: studies.Known, instances: Sequence[NewInstance]) -> None:
+    """Remove the rows of what *instances* replace; its bytes stay for those who are reading them."""
+    replaced = {known.instances[one.key]: one.terms.replaced_due_at for one in instances if one.key in known.instances}
+    if not replaced:
+        return
+    versions = sorted(replaced)
+    for chunk in chunks(versions):
+        connection.execute(_DELETE_VERSIONS, {"versions": chunk})
+    _delete_beside(connection, versions)
+    discard(connection, versions, max(due_at for due_at in replaced.values() if due_at is not None))
+
+
+def _delete_beside(connection: Connection, versions: Sequence[int]) -> None:
+    """Remove what other tables hold of versions that are no instances any more."""
+    for chunk in chunks(versions):
+        for statement in _DELETE_BESIDE:
+            connection.execute(statement, {"versions": chunk})
 
 
 def _row(one: NewInstance, parents: studies.Known) -> dict[str, object]:
@@ -202,9 +263,21 @@ def _row(one: NewInstance, parents: studies.Known) -> dict[str, object]:
     }
 
 
-def _creation(one: NewInstance) -> change_feed.Change:
+def _frames(version: int, page: FramePage) -> dict[str, object]:
+    return {
+        "version": version,
+        "first_frame": page.first_frame,
+        "frame_count": page.frame_count,
+        "offset_bytes": page.offset,
+        "frame_bits": page.frame_bits,
+        "fragments": page.fragments,
+    }
+
+
+def _change(one: NewInstance, known: studies.Known) -> change_feed.Change:
     modality = orjson.loads(one.values[Level.SERIES]).get("Modality")
-    return change_feed.Change(ChangeAction.CREATE, one.version, one.key, one.sop_class, modality)
+    action = ChangeAction.UPDATE if one.key in known.instances else ChangeAction.CREATE
+    return change_feed.Change(action, one.version, one.key, one.sop_class, modality)
 
 
 def _depth(scope: Scope) -> int:
@@ -253,15 +326,6 @@ def _page(statement: Select[Any], within: tuple[ColumnElement[bool], ...]) -> Se
     )
 
 
-_STORED = select(instance.c.study_uid, instance.c.series_uid, instance.c.sop_uid).where(
-    instance.c.partition_id == bindparam("partition")
-)
-_STORED_ONE = _STORED.where(instance.c.sop_uid == bindparam("sop"))
-_STORED_MANY = _STORED.where(instance.c.sop_uid.in_(bindparam("sop", expanding=True)))
-_RESERVE = insert(reservation).returning(reservation.c.version)
-_PUBLISHED = select(instance.c.version).where(instance.c.version.in_(bindparam("versions", expanding=True)))
-_INSERT = insert(instance)
-_INSERT_METADATA = insert(instance_metadata)
 _FOUND = select(
     instance.c.version,
     instance.c.study_uid,
@@ -269,6 +333,26 @@ _FOUND = select(
     instance.c.sop_uid,
     instance.c.transfer_syntax_uid,
     instance.c.length_bytes,
+)
+_STORED = _FOUND.where(instance.c.partition_id == bindparam("partition"))
+_STORED_ONE = _STORED.where(instance.c.sop_uid == bindparam("sop"))
+_STORED_MANY = _STORED.where(instance.c.sop_uid.in_(bindparam("sop", expanding=True)))
+_RESERVE = insert(reservation).returning(reservation.c.version)
+_PUBLISHED = select(instance.c.version).where(instance.c.version.in_(bindparam("versions", expanding=True)))
+_INSERT = insert(instance)
+_INSERT_METADATA = insert(instance_metadata)
+_INSERT_FRAMES = insert(frame_page)
+_FRAME_PAGE = (
+    select(
+        frame_page.c.first_frame,
+        frame_page.c.frame_count,
+        frame_page.c.offset_bytes,
+        frame_page.c.frame_bits,
+        frame_page.c.fragments,
+    )
+    .where(frame_page.c.version == bindparam("of"), frame_page.c.first_frame <= bindparam("frame"))
+    .order_by(frame_page.c.first_frame.desc())
+    .limit(1)
 )
 _METADATA = select(instance.c.version, instance_metadata.c.dicom_json).join(
     instance_metadata, instance_metadata.c.version == instance.c.version
@@ -295,6 +379,7 @@ _DELETE = [
     for within in _WITHIN
 ]
 _MODALITIES = select(series.c.id, series.c.modality).where(series.c.id.in_(bindparam("ids", expanding=True)))
-_DELETE_METADATA = delete_from(instance_metadata).where(
-    instance_metadata.c.version.in_(bindparam("versions", expanding=True))
+_DELETE_VERSIONS, *_DELETE_BESIDE = (
+    delete_from(table).where(table.c.version.in_(bindparam("versions", expanding=True)))
+    for table in (instance, instance_metadata, frame_page)
 )

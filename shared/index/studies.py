@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     Table,
     and_,
@@ -24,7 +24,7 @@ from shared.dicom.attributes import SEARCHABLE
 from shared.dicom.values import words
 from shared.index.failures import Overtaken
 from shared.index.garbage import chunks
-from shared.index.tables import instance, name_word, series, study
+from shared.index.tables import external_value, instance, name_word, series, study, study_expiry
 from shared.model import InstanceKey, Level, NewInstance
 
 _OWN_UID = {Level.STUDY: "StudyInstanceUID", Level.SERIES: "SeriesInstanceUID"}
@@ -47,20 +47,22 @@ class Parent:
     revision: int | None
     values: Mapping[str, str | float]
     attributes: Mapping[str, Any]
+    expires_at: datetime | None = None
+    """Of a study; `terms.py` changes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the index holds of the keys of a batch, all of one partition."""
+    """What the index holds of the keys of a batch, all of one partition; of instances the version."""
 
     studies: dict[str, Parent]
     series: dict[tuple[str, str], Parent]
-    instances: set[InstanceKey]
+    instances: dict[InstanceKey, int]
 
 
 def look_up(connection: Connection, partition_id: int, keys: Sequence[InstanceKey]) -> Known:
     """Return which of the instances, and of their series and studies, are stored."""
-    known = Known({}, {}, set())
+    known = Known({}, {}, {})
     if len(keys) == 1:
         key = keys[0]
         one = {"partition": partition_id, "study": key.study, "series": key.series, "sop": key.instance}
@@ -118,8 +120,8 @@ def remove_empty(connection: Connection, study_ids: Sequence[int], series_ids: S
     for chunk in chunks(series_ids):
         connection.execute(_REMOVE_SERIES, {"ids": chunk})
     for chunk in chunks(study_ids):
-        connection.execute(_REMOVE_WORDS, {"ids": chunk})
-        connection.execute(_REMOVE_STUDIES, {"ids": chunk})
+        for statement in (*_REMOVE_OF_STUDIES, _REMOVE_STUDIES):
+            connection.execute(statement, {"ids": chunk})
 
 
 def _look_up(*, many: bool) -> Select[Any]:
@@ -129,10 +131,13 @@ def _look_up(*, many: bool) -> Select[Any]:
     return (
         select(
             *_selected(study, study.c.study_uid, Level.STUDY),
+            study_expiry.c.expires_at,
             *_selected(series, series.c.series_uid, Level.SERIES),
             instance.c.sop_uid,
+            instance.c.version,
         )
         .select_from(study)
+        .outerjoin(study_expiry, study_expiry.c.study_id == study.c.id)
         .outerjoin(
             series,
             and_(
@@ -162,17 +167,18 @@ def _selected(table: Table, uid: ColumnElement[str], level: Level) -> list[Colum
     return [column.label(f"{table.name}_{number}") for number, column in enumerate(columns)]
 
 
-def _collect(known: Known, partition_id: int, rows: Iterable[Row[Any]]) -> None:
+def _collect(known: Known, partition_id: int, rows: Iterable[Sequence[Any]]) -> None:
     for row in rows:
-        study_uid, series_uid, sop_uid = row[0], row[_SERIES_AT], row[-1]
+        study_uid, series_uid, sop_uid, version = row[0], row[_SERIES_AT], row[-2], row[-1]
         if study_uid not in known.studies:
-            known.studies[study_uid] = _parent(row[1:_SERIES_AT], Level.STUDY)
+            stored = _parent(row[1 : _SERIES_AT - 1], Level.STUDY)
+            known.studies[study_uid] = replace(stored, expires_at=row[_SERIES_AT - 1])
         if series_uid is None:
             continue
         if (study_uid, series_uid) not in known.series:
-            known.series[study_uid, series_uid] = _parent(row[_SERIES_AT + 1 : -1], Level.SERIES)
+            known.series[study_uid, series_uid] = _parent(row[_SERIES_AT + 1 : -2], Level.SERIES)
         if sop_uid is not None:
-            known.instances.add(InstanceKey(partition_id, study_uid, series_uid, sop_uid))
+            known.instances[InstanceKey(partition_id, study_uid, series_uid, sop_uid)] = version
 
 
 def _parent(row: Sequence[Any], level: Level) -> Parent:
@@ -236,7 +242,7 @@ def _save_words(
         connection.execute(_INSERT_WORDS, rows)
 
 
-_SERIES_AT = 5 + len(_COLUMNS[Level.STUDY])
+_SERIES_AT = 6 + len(_COLUMNS[Level.STUDY])
 _LOOK_UP_ONE = _look_up(many=False)
 _LOOK_UP_MANY = _look_up(many=True)
 _INSERT = {level: insert(table) for level, table in _TABLES.items()}
@@ -254,10 +260,13 @@ _REMOVE_SERIES = delete(series).where(
     series.c.id.in_(bindparam("ids", expanding=True)),
     ~select(instance.c.version).where(instance.c.series_id == series.c.id).exists(),
 )
-_REMOVE_WORDS = delete(name_word).where(
-    name_word.c.study_id.in_(bindparam("ids", expanding=True)),
-    ~select(series.c.id).where(series.c.study_id == name_word.c.study_id).exists(),
-)
+_REMOVE_OF_STUDIES = [
+    delete(table).where(
+        table.c.study_id.in_(bindparam("ids", expanding=True)),
+        ~select(series.c.id).where(series.c.study_id == table.c.study_id).exists(),
+    )
+    for table in (name_word, study_expiry, external_value)
+]
 _REMOVE_STUDIES = delete(study).where(
     study.c.id.in_(bindparam("ids", expanding=True)),
     ~select(series.c.id).where(series.c.study_id == study.c.id).exists(),

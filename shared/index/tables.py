@@ -177,6 +177,40 @@ instance_metadata = Table(
     Column("dicom_json", BINARY, nullable=False),
 )
 
+# Where the frames of published instances lie, some neighbouring ones a row (`FramePage`); Retrieve reads the row of a
+# frame. An instance whose frames cannot be told, or that has none, has no row.
+frame_page = Table(
+    "frame_page",
+    metadata,
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
+    Column("first_frame", Integer, primary_key=True, autoincrement=False),
+    Column("frame_count", Integer, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False),
+    Column("frame_bits", BigInteger, nullable=False),
+    Column("fragments", BINARY, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# When a study is to be deleted; the last Store into it decides, and without a row it stays.
+study_expiry = Table(
+    "study_expiry",
+    metadata,
+    Column("study_id", NUMBER, ForeignKey("study.id"), primary_key=True, autoincrement=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Index(None, "expires_at"),  # what has expired, oldest first
+)
+
+# Values of a study that no file holds, by private tag, as the client wrote them.
+external_value = Table(
+    "external_value",
+    metadata,
+    Column("study_id", NUMBER, ForeignKey("study.id"), primary_key=True, autoincrement=False),
+    Column("tag", ascii_text(8), primary_key=True),
+    Column("vr", ascii_text(2), nullable=False),
+    Column("value", JSON_TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Versions given out and not yet published: what a crash leaves here, cleanup turns into a deleted instance.
 reservation = Table(
     "reservation",

@@ -1,0 +1,61 @@
+"""What is seen of encapsulated pixel data while a file passes: its fragments and its offset tables (PS3.5 §A.4)."""
+
+from array import array
+from dataclasses import dataclass, field
+
+from shared.errors import UnreadableFile
+
+MAX_FRAGMENTS = 2**20
+"""Of one file, some 20 MB of memory; the largest slides have a tenth of that."""
+
+BEGINNING = 4
+"""Bytes kept from the start of each fragment: enough to tell whether a codestream begins there."""
+
+EXTENDED_OFFSETS, EXTENDED_LENGTHS = "7FE00001", "7FE00002"
+"""Extended Offset Table and its Lengths (PS3.3 §C.7.6.3.1.8)."""
+
+
+@dataclass(slots=True)
+class Fragments:
+    """The fragments of one file, in its order; the Basic Offset Table is none of them.
+
+    Parameters
+    ----------
+    extended
+        Values of the Extended Offset Table and its Lengths by tag, as far as the file has them.
+    basic
+        Value of the Basic Offset Table; None before it has been read.
+    starts
+        Where the content of each fragment starts, in bytes from the start of the file.
+    lengths
+        Of each fragment's content, in bytes.
+    """
+
+    extended: dict[str, bytes]
+    basic: bytes | None = None
+    starts: "array[int]" = field(default_factory=lambda: array("Q"))
+    lengths: "array[int]" = field(default_factory=lambda: array("L"))
+    _beginnings: bytearray = field(default_factory=bytearray)
+
+    def __len__(self) -> int:
+        """Return the number of fragments."""
+        return len(self.starts)
+
+    def wanted(self, length: int) -> int:
+        """Return how many bytes of the next item's content `add` must be given, of *length* that it has."""
+        return length if self.basic is None else min(length, BEGINNING)
+
+    def add(self, start: int, length: int, content: bytes) -> None:
+        """Take the next item: the Basic Offset Table first, then fragments."""
+        if self.basic is None:
+            self.basic = content
+            return
+        if len(self.starts) == MAX_FRAGMENTS:
+            raise UnreadableFile(f"more than {MAX_FRAGMENTS} fragments")
+        self.starts.append(start)
+        self.lengths.append(length)
+        self._beginnings += content.ljust(BEGINNING, b"\0")
+
+    def beginning(self, number: int) -> bytes:
+        """Return the first bytes of a fragment, counted from 0."""
+        return bytes(self._beginnings[number * BEGINNING : (number + 1) * BEGINNING])

@@ -1,0 +1,95 @@
+"""What a Store says of studies beside their instances: when they expire, and external metadata (store.md)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from shared.errors import InvalidRequest
+from shared.index.studies import Known
+from shared.index.tables import external_value, study, study_expiry
+from shared.model import ExternalValue, InstanceKey, NewInstance, Scope, StoreTerms
+
+
+def save(connection: Connection, before: Known, after: Known, instances: Sequence[NewInstance]) -> None:
+    """Keep the terms of instances that are being published: of each study the newest instance's expiry.
+
+    Raises
+    ------
+    InvalidRequest
+        An external value has another VR than the study's value of that tag: the whole Store fails.
+    """
+    newest: dict[str, NewInstance] = {}
+    for one in instances:
+        known = newest.get(one.key.study)
+        if known is None or one.version > known.version:
+            newest[one.key.study] = one
+        if one.terms.external:
+            _add_external(connection, after.studies[one.key.study].id, one.terms.external)
+    for uid, one in newest.items():
+        stored = before.studies.get(uid)
+        if stored is None or (one.version > stored.newest and one.terms.expires_at != stored.expires_at):
+            _set_expiry(connection, after.studies[uid].id, one.terms.expires_at, is_new=stored is None)
+
+
+def confirm(connection: Connection, keys: Sequence[InstanceKey], terms: StoreTerms) -> None:
+    """Keep the terms for studies into which only what they already hold was stored again.
+
+    Raises
+    ------
+    InvalidRequest
+        As `save`.
+    """
+    for partition, uid in sorted({(key.partition, key.study) for key in keys}):
+        number = connection.execute(_STUDY, {"partition": partition, "study": uid}).scalar()
+        if number is not None:
+            _set_expiry(connection, number, terms.expires_at, is_new=False)
+            _add_external(connection, number, terms.external)
+
+
+def external_values(connection: Connection, scope: Scope) -> list[ExternalValue]:
+    """Return the external metadata of the study of a scope, by tag."""
+    rows = connection.execute(_EXTERNAL, {"partition": scope.partition, "study": scope.study})
+    return [ExternalValue(*row) for row in rows]
+
+
+def _set_expiry(connection: Connection, number: int, expires_at: datetime | None, *, is_new: bool) -> None:
+    if not is_new:
+        connection.execute(_FORGET_EXPIRY, {"row": number})
+    if expires_at is not None:
+        connection.execute(insert(study_expiry), {"study_id": number, "expires_at": expires_at})
+
+
+def _add_external(connection: Connection, number: int, values: Sequence[ExternalValue]) -> None:
+    known: Mapping[str, tuple[str, str]] = {
+        tag: (vr, value) for tag, vr, value in connection.execute(_EXTERNAL_OF, {"row": number})
+    }
+    for one in values:
+        vr, value = known.get(one.tag, (one.vr, None))
+        if vr != one.vr:
+            raise InvalidRequest(f"External attribute {one.tag} of the study has VR {vr}, not {one.vr}.")
+        if value is None:
+            row = {"study_id": number, "tag": one.tag, "vr": one.vr, "value": one.value}
+            connection.execute(insert(external_value), row)
+        elif value != one.value:
+            connection.execute(_CHANGE_EXTERNAL, {"row": number, "name": one.tag, "text": one.value})
+
+
+_STUDY = select(study.c.id).where(
+    study.c.partition_id == bindparam("partition"), study.c.study_uid == bindparam("study")
+)
+_EXTERNAL_OF = select(external_value.c.tag, external_value.c.vr, external_value.c.value).where(
+    external_value.c.study_id == bindparam("row")
+)
+_EXTERNAL = (
+    select(external_value.c.tag, external_value.c.vr, external_value.c.value)
+    .join(study, study.c.id == external_value.c.study_id)
+    .where(study.c.partition_id == bindparam("partition"), study.c.study_uid == bindparam("study"))
+    .order_by(external_value.c.tag)
+)
+_CHANGE_EXTERNAL = (
+    update(external_value)
+    .where(external_value.c.study_id == bindparam("row"), external_value.c.tag == bindparam("name"))
+    .values(value=bindparam("text"))
+)
+_FORGET_EXPIRY = delete(study_expiry).where(study_expiry.c.study_id == bindparam("row"))
