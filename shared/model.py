@@ -204,13 +204,17 @@ class FailedAttribute:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one instance of a Store; `failure` and `warning` are reason codes (PS3.18 §I.2)."""
+    """What became of one instance of a Store; `failure` and `warning` are reason codes (PS3.18 §I.2).
+
+    `multiple` names attributes of which only the first of several values is searched.
+    """
 
     key: InstanceKey | None = None
     sop_class: str | None = None
     failure: int | None = None
     warning: int | None = None
     attributes: tuple[FailedAttribute, ...] = ()
+    multiple: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

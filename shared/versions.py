@@ -14,8 +14,9 @@ class VersionRules:
 
     Parameters
     ----------
-    allows_empty_patient_id
-        An instance with an empty Patient ID is stored with a warning; otherwise it fails.
+    validates_strictly
+        An instance fails for an invalid value of what the reference indexes and for an empty Patient ID; nothing else
+        is checked. Otherwise only required attributes make it fail, and every other invalid one is a warning.
     warning_is_accepted
         A Store that stored everything but has a warning answers 202 instead of 200.
     lists_failed_attributes
@@ -24,20 +25,20 @@ class VersionRules:
         Which of the tables in `dicom/attributes.py` a search returns when nothing is asked for.
     """
 
-    allows_empty_patient_id: bool
+    validates_strictly: bool
     warning_is_accepted: bool
     lists_failed_attributes: bool
     search_defaults: Literal["long", "short"]
 
 
 _V1 = VersionRules(
-    allows_empty_patient_id=False,
+    validates_strictly=True,
     warning_is_accepted=False,
     lists_failed_attributes=False,
     search_defaults="long",
 )
 _V2 = VersionRules(
-    allows_empty_patient_id=True,
+    validates_strictly=False,
     warning_is_accepted=True,
     lists_failed_attributes=True,
     search_defaults="short",

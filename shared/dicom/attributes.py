@@ -131,6 +131,11 @@ ALL: Mapping[Level, tuple[str, ...]] = {
 RETURNED: Mapping[Level, frozenset[str]] = {level: frozenset(ALL[level]) | frozenset(_SHORT[level]) for level in Level}
 """What the index keeps of each level beside its columns, so that an ordinary search reads no metadata."""
 
+INDEXED_BY_REFERENCE: Mapping[str, str] = {tag: dictionary_VR(int(tag, 16)) for tags in _SHORT.values() for tag in tags}
+"""The VR that version 1 demands of what the reference indexes, by tag (store.md, "index"): the short list, as it
+returns what it has in its tables. Our own index has more, whose invalid values never keep an instance from being
+stored."""
+
 COMPUTED: Mapping[str, Level] = {
     tag_of("ModalitiesInStudy"): Level.STUDY,
     tag_of("NumberOfStudyRelatedSeries"): Level.STUDY,

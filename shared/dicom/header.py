@@ -180,6 +180,21 @@ class HeaderReader:
         if walk.pixel_data is None:
             self._check_end(walk)
         walk.settle()
+        return self._header(walk)
+
+    def so_far(self) -> Header:
+        """Return what has been read of the file that is being fed: whole elements, the last ones missing.
+
+        Raises
+        ------
+        UnreadableFile
+            When not even the file meta information has arrived.
+        """
+        if self._walk is None:
+            raise UnreadableFile(f"no data set within {len(self._kept)} bytes")
+        return self._header(self._walk)
+
+    def _header(self, walk: Walk) -> Header:
         return Header(
             self._transfer_syntax,
             walk.dataset,

@@ -1,27 +1,74 @@
-"""Which attributes an instance must have to be stored, and what counts as a UID (store.md, "Required attributes")."""
+"""Whether an instance can be stored, and which of its attributes break a rule (store.md, "Validation of values")."""
 
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from shared.dicom.attributes import tag_of
+from shared.dicom.attributes import INDEXED_BY_REFERENCE, keyword_of, tag_of
+from shared.dicom.conformity import problems
+from shared.dicom.header import Header
+from shared.dicom.strict import broken_rule
+from shared.dicom.value_rules import is_uid
 from shared.model import FailedAttribute
 
-_UID = re.compile(r"[0-9.]{0,63}[0-9]")
+__all__ = ["Findings", "examine", "is_uid", "uid_value"]
 
-_REQUIRED_UIDS = tuple(map(tag_of, ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")))
+_NAMING_UIDS = tuple(map(tag_of, ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
+_REQUIRED_UIDS = (tag_of("SOPClassUID"), *_NAMING_UIDS)
 _PATIENT_ID = tag_of("PatientID")
+_REQUIRED: Mapping[str, str] = {**dict.fromkeys(_REQUIRED_UIDS, "UI"), _PATIENT_ID: "LO"}
+_NO_VALUE = FailedAttribute(_PATIENT_ID, "the attribute has no value")
+_TAG_DIGITS = 8
 
-_CONTROL = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f]")
-_LONGEST_LO = 64
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is wrong with an instance.
 
-def is_uid(text: str) -> bool:
-    """Return whether *text* is 1 to 64 digits and dots that end in a digit (common.md, "UIDs").
-
-    Departs from PS3.5 §9.1: leading zeros of a component and empty components are let through, as the reference does.
+    Parameters
+    ----------
+    failed
+        Attributes for which it cannot be stored, by tag.
+    warned
+        Attributes that break a rule in an instance that can, one for each of the data set, by its tag; a nested
+        attribute is named itself.
+    left_out
+        Tags of the data set that neither the index nor the metadata shall show.
+    multiple
+        Keywords, or else tags, of examined attributes with several values, of which only the first counts.
     """
-    return _UID.fullmatch(text) is not None
+
+    failed: tuple[FailedAttribute, ...] = ()
+    warned: tuple[FailedAttribute, ...] = ()
+    left_out: frozenset[str] = frozenset()
+    multiple: tuple[str, ...] = ()
+
+
+def examine(header: Header, *, is_strict: bool, indexed: Mapping[str, str] = INDEXED_BY_REFERENCE) -> Findings:
+    """Check the header of an instance.
+
+    Parameters
+    ----------
+    is_strict
+        Required and *indexed* attributes must keep the minimum rules, and Patient ID must have a value. Otherwise
+        only required attributes must keep them, and every attribute is checked against PS3.5 for a warning.
+    indexed
+        The expected VR of each attribute whose value is indexed, by tag.
+    """
+    examined = {**indexed, **_REQUIRED} if is_strict else _REQUIRED
+    failed = _failed(header, examined, is_strict=is_strict)
+    multiple = tuple(
+        keyword_of(tag) or tag for tag in sorted(examined) if len(header.dataset.get(tag, {}).get("Value", ())) > 1
+    )
+    if failed or is_strict:
+        return Findings(failed=failed, multiple=multiple)
+    found = problems(header.dataset)
+    for path, problem in reversed(header.faults):
+        found[path[:_TAG_DIGITS]] = FailedAttribute(path[-_TAG_DIGITS:], problem)
+    left_out = frozenset(found).difference(_NAMING_UIDS)
+    if not _has_value(header.dataset[_PATIENT_ID]):
+        found.setdefault(_PATIENT_ID, _NO_VALUE)
+    return Findings(warned=tuple(found[tag] for tag in sorted(found)), left_out=left_out, multiple=multiple)
 
 
 def uid_value(dataset: Mapping[str, Any], tag: str) -> str:
@@ -30,51 +77,36 @@ def uid_value(dataset: Mapping[str, Any], tag: str) -> str:
     return str(value[0] or "").rstrip(" \0")
 
 
-def missing_or_invalid(dataset: Mapping[str, Any]) -> list[FailedAttribute]:
-    """Return every required attribute for which an instance cannot be stored, in any version.
-
-    *dataset* is a DICOM JSON object (PS3.18 §F.2).
-    """
-    failed = [
-        FailedAttribute(tag, "not one UID of 1 to 64 digits and dots")
-        for tag in _REQUIRED_UIDS
-        if not _is_single_uid(dataset.get(tag, {}))
-    ]
-    if _PATIENT_ID not in dataset:
-        failed.append(FailedAttribute(_PATIENT_ID, "the attribute is required"))
-    elif problem := _patient_id_problem(dataset):
-        failed.append(FailedAttribute(_PATIENT_ID, problem))
-    return failed
-
-
-def empty_patient_id(dataset: Mapping[str, Any]) -> list[FailedAttribute]:
-    """Return the Patient ID when it is there without a value: a warning or a failure, as the version decides."""
-    if _PATIENT_ID in dataset and not _patient_id(dataset).strip(" \0"):
-        return [FailedAttribute(_PATIENT_ID, "the attribute has no value")]
-    return []
+def _failed(header: Header, examined: Mapping[str, str], *, is_strict: bool) -> tuple[FailedAttribute, ...]:
+    """Return every examined attribute that keeps an instance from being stored."""
+    dataset = header.dataset
+    # Of a long binary value the data set has no element; of one whose length does not fit, another VR.
+    hidden = {value.path: {"vr": value.vr} for value in header.bulk if value.path in examined}
+    unfit = {path: problem for path, problem in header.faults if path in examined}
+    failed = []
+    for tag in sorted(examined):
+        element = dataset.get(tag) or hidden.get(tag)
+        problem = _problem(tag, element, examined[tag], is_strict=is_strict)
+        if problem:
+            is_unread = element is not None and element["vr"] != examined[tag]
+            failed.append(FailedAttribute(tag, unfit.get(tag, problem) if is_unread else problem))
+    return tuple(failed)
 
 
-def _is_single_uid(element: Mapping[str, Any]) -> bool:
-    values = element.get("Value", [])
-    return (
-        element.get("vr") == "UI" and len(values) == 1 and isinstance(values[0], str) and is_uid(values[0].rstrip(" "))
-    )
+def _problem(tag: str, element: Mapping[str, Any] | None, vr: str, *, is_strict: bool) -> str | None:
+    """Return what is wrong with one examined attribute (store.md, "Required attributes", "Minimum rules")."""
+    if element is None:
+        return "the attribute is required" if tag in _REQUIRED else None
+    problem = broken_rule(element, vr, trims_nuls=not is_strict)
+    if problem or tag not in _REQUIRED:
+        return problem
+    values = element.get("Value", ())
+    if tag in _REQUIRED_UIDS and len(values) > 1:
+        return f"{len(values)} values; 1 expected"
+    is_needed = is_strict or tag in _REQUIRED_UIDS
+    return _NO_VALUE.problem if is_needed and not _has_value(element) else None
 
 
-def _patient_id(dataset: Mapping[str, Any]) -> str:
-    values = dataset[_PATIENT_ID].get("Value") or [""]
-    return "\\".join(str(value or "") for value in values)
-
-
-def _patient_id_problem(dataset: Mapping[str, Any]) -> str | None:
-    """Return what keeps the Patient ID from being an LO of one value (PS3.5 §6.2)."""
-    if dataset[_PATIENT_ID].get("vr") != "LO":
-        return "the VR is not LO"
-    text = _patient_id(dataset).rstrip("\0")
-    if len(text) > _LONGEST_LO:
-        return f"{len(text)} characters, over {_LONGEST_LO}"
-    if "\\" in text:
-        return "several values; one is expected"
-    if _CONTROL.search(text):
-        return "a control character"
-    return None
+def _has_value(element: Mapping[str, Any]) -> bool:
+    """Return whether one of the values is more than blanks and NULs."""
+    return any(str(value or "").strip(" \0") for value in element.get("Value", ()))

@@ -14,7 +14,7 @@ from shared.errors import InvalidRequest
 from shared.index import change_feed, studies, terms
 from shared.index.garbage import chunks, discard, release
 from shared.index.tables import frame_page, instance, instance_metadata, reservation, series, study
-from shared.model import ChangeAction, FramePage, InstanceKey, Level, NewInstance, Scope, StoredInstance
+from shared.model import ChangeAction, FramePage, InstanceKey, Level, NewInstance, Scope, StoredInstance, StoreTerms
 
 _PUBLISHED_AT_ONCE = 200
 """Instances: statements with the values of thousands take memory, and no less time for each."""
@@ -72,6 +72,18 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     return [refused.get(one.version) for one in instances]
 
 
+def publish_and_confirm(
+    connection: Connection,
+    instances: Sequence[NewInstance],
+    unchanged: Sequence[InstanceKey],
+    of: StoreTerms,
+    now: datetime,
+) -> list[Refusal | None]:
+    """Do as `publish`, and keep the terms for studies whose instances were sent again *unchanged*."""
+    terms.confirm(connection, unchanged, of)
+    return publish(connection, instances, now)
+
+
 def abandon(connection: Connection, versions: Sequence[int], now: datetime) -> None:
     """Give reservations up; their blobs are due now. A version that was published after all stays."""
     release(connection, versions)
@@ -114,13 +126,14 @@ def find_first(connection: Connection, scope: Scope, *, limit: int) -> tuple[lis
     return found, set(connection.execute(_TRANSFER_SYNTAXES[_depth(scope)], _uids(scope)).scalars())
 
 
-def state(connection: Connection, scope: Scope) -> tuple[int, int] | None:
-    """Return the highest version in the scope and the number of instances; None when there are none.
+def state(connection: Connection, scope: Scope) -> tuple[int, int, int] | None:
+    """Return the highest version in the scope, the number of instances and the sum of their versions, if any.
 
-    Any store, update or delete in the scope changes the pair.
+    Any store, replacement or delete in the scope changes it. Not so the first two alone: one version may replace
+    another below the highest.
     """
-    highest, count = connection.execute(_STATE[_depth(scope)], _uids(scope)).one()
-    return (highest, count) if count else None
+    highest, count, total = connection.execute(_STATE[_depth(scope)], _uids(scope)).one()
+    return (highest, count, total) if count else None
 
 
 def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime) -> int:
@@ -363,7 +376,10 @@ _METADATA_OF = select(instance_metadata.c.version, instance_metadata.c.dicom_jso
 _TRANSFER_SYNTAXES = [select(instance.c.transfer_syntax_uid).where(*within).distinct() for within in _WITHIN]
 _FIND = [_page(_FOUND, within) for within in _WITHIN]
 _READ_METADATA = [_page(_METADATA, within) for within in _WITHIN]
-_STATE = [select(func.max(instance.c.version), func.count()).where(*within) for within in _WITHIN]
+_STATE = [
+    select(func.max(instance.c.version), func.count(), func.sum(instance.c.version)).where(*within)
+    for within in _WITHIN
+]
 _DELETE = [
     delete_from(instance)
     .where(*within)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import timedelta
 from http import HTTPStatus
 
 import azure.functions as func
@@ -10,17 +11,19 @@ from starlette.responses import Response
 
 from shared.backend import Backend
 from shared.dicom.reports import store_report
-from shared.model import Action, ByteStream, Level, Outcome
+from shared.model import Action, ByteStream, Level, Outcome, StoreTerms
+from shared.services.acceptance import StoreRequest
 from shared.services.delete import delete
-from shared.services.metadata import metadata_etag, retrieve_metadata
+from shared.services.metadata import external_metadata, metadata_etag, retrieve_metadata
 from shared.services.retrieve import Files, retrieve
 from shared.services.search import search
-from shared.services.store import StoreRequest, store
+from shared.services.store import store
 from shared.web.endpoint import Request, route
 from shared.web.media_types import DICOM, DICOM_JSON, MULTIPART_RELATED, require_json, wishes
 from shared.web.multipart import new_boundary, write_parts
 from shared.web.payloads import read_files
 from shared.web.query import read_query
+from shared.web.store_terms import read_expiry, read_external, wants_external
 from shared.web.streaming import Streaming
 
 blueprint = func.Blueprint()
@@ -36,6 +39,18 @@ async def store_instances(request: Request, backend: Backend) -> Response:
 async def store_instances_in_study(request: Request, backend: Backend) -> Response:
     """Store instances that must belong to one study (PS3.18 §10.5)."""
     return await _store(request, backend)
+
+
+@route(blueprint, "PUT", "studies", Action.WRITE, accepts=require_json)
+async def replace_instances(request: Request, backend: Backend) -> Response:
+    """Store instances of any studies; one that is there already is replaced (store.md, "Upsert")."""
+    return await _store(request, backend, replaces=True)
+
+
+@route(blueprint, "PUT", "studies/{study}", Action.WRITE, accepts=require_json)
+async def replace_instances_in_study(request: Request, backend: Backend) -> Response:
+    """Store instances that must belong to one study; one that is there already is replaced."""
+    return await _store(request, backend, replaces=True)
 
 
 @route(blueprint, "GET", "studies/{study}", Action.READ)
@@ -130,9 +145,10 @@ async def delete_instance(request: Request, backend: Backend) -> Response:
     return await _delete(request, backend)
 
 
-async def _store(request: Request, backend: Backend) -> Response:
+async def _store(request: Request, backend: Backend, *, replaces: bool = False) -> Response:
+    terms = _store_terms(request, backend, replaces=replaces)
     files = read_files(request.body, request.headers("content-type"), request.headers("content-encoding"))
-    wanted = StoreRequest(request.partition, request.scope.study, request.rules)
+    wanted = StoreRequest(request.partition, request.scope.study, request.rules, terms)
     outcomes = await store(files, wanted, backend)
     if not outcomes:
         return Response(status_code=HTTPStatus.NO_CONTENT)
@@ -140,7 +156,29 @@ async def _store(request: Request, backend: Backend) -> Response:
     lists = request.rules.lists_failed_attributes
     report = store_report(outcomes, request.urls.instance, study_url, lists_failed_attributes=lists)
     status = _store_status(outcomes, warning_is_accepted=request.rules.warning_is_accepted)
-    return Response(orjson.dumps(report), status, media_type=DICOM_JSON)
+    return Response(orjson.dumps(report), status, _store_warning(request, outcomes), DICOM_JSON)
+
+
+def _store_terms(request: Request, backend: Backend, *, replaces: bool) -> StoreTerms:
+    now, fields = backend.now(), request.fields()
+    return StoreTerms(
+        now + timedelta(seconds=backend.settings.delete_after_s) if replaces else None,
+        read_expiry(fields, now),
+        read_external(fields),
+    )
+
+
+def _store_warning(request: Request, outcomes: list[Outcome]) -> dict[str, str] | None:
+    """Return the header field that names attributes of which only the first value is searched (store.md)."""
+    names = sorted({name for outcome in outcomes for name in outcome.multiple})
+    if not names:
+        return None
+    text = f"Only the first of several values is searched of: {', '.join(names)}"
+    return _warning(request, text)
+
+
+def _warning(request: Request, text: str) -> dict[str, str]:
+    return {"Warning": f'299 {request.urls.host}: "{text}"'}
 
 
 def _store_status(outcomes: list[Outcome], *, warning_is_accepted: bool) -> HTTPStatus:
@@ -172,10 +210,11 @@ async def _parts(files: Files, request: Request) -> AsyncGenerator[tuple[str, By
 
 
 async def _metadata(request: Request, backend: Backend) -> Response:
-    tag = f'"{await metadata_etag(request.scope, backend)}"'
+    external = await external_metadata(request.scope, backend) if wants_external(request.fields()) else ()
+    tag = f'"{await metadata_etag(request.scope, backend, external)}"'
     if _matches(tag, request.headers("if-none-match")):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
-    array = await retrieve_metadata(request.scope, backend)
+    array = await retrieve_metadata(request.scope, backend, external)
     return Streaming(array, DICOM_JSON, headers={"ETag": tag})
 
 
@@ -190,8 +229,8 @@ async def _search(request: Request, level: Level, backend: Backend) -> Response:
     found, more = await search(query, request.rules, backend)
     if not found:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    headers = {"Warning": f'299 {request.urls.host}: "There are additional results that can be requested"'}
-    return Response(orjson.dumps(found), headers=headers if more else None, media_type=DICOM_JSON)
+    headers = _warning(request, "There are additional results that can be requested") if more else None
+    return Response(orjson.dumps(found), headers=headers, media_type=DICOM_JSON)
 
 
 async def _delete(request: Request, backend: Backend) -> Response:

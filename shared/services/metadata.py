@@ -2,11 +2,17 @@
 
 import asyncio
 import zlib
+from collections.abc import Sequence
+from hashlib import sha256
+
+import orjson
 
 from shared.backend import Backend
+from shared.dicom.external import with_external
 from shared.errors import NotFound
 from shared.index.instances import read_metadata, state
-from shared.model import ByteStream, Scope
+from shared.index.terms import external_values
+from shared.model import ByteStream, ExternalValue, Scope
 from shared.services.streams import begun
 
 _PAGE = 64
@@ -15,10 +21,15 @@ _PIECE_BYTES = 256 * 1024
 _LONG_BYTES = 64 * 1024
 
 
-async def metadata_etag(scope: Scope, backend: Backend) -> str:
+async def external_metadata(scope: Scope, backend: Backend) -> Sequence[ExternalValue]:
+    """Return the external values of the study of *scope*, by tag."""
+    return await backend.index.read(external_values, scope)
+
+
+async def metadata_etag(scope: Scope, backend: Backend, external: Sequence[ExternalValue] = ()) -> str:
     """Return the opaque text of the entity tag of the metadata of *scope* (retrieve.md, "Metadata").
 
-    It changes with each store into *scope* and each delete from it.
+    It changes with each store into *scope* and each delete from it, and where they are shown with *external* values.
 
     Raises
     ------
@@ -28,27 +39,28 @@ async def metadata_etag(scope: Scope, backend: Backend) -> str:
     found = await backend.index.read(state, scope)
     if found is None:
         raise NotFound("Nothing is stored under these UIDs.")
-    newest, count = found
-    return f"{newest}" if scope.instance is not None else f"{newest}-{count}"
+    tag = f"{found[0]}" if scope.instance is not None else "-".join(map(str, found))
+    return f"{tag}-{sha256(repr(external).encode()).hexdigest()[:16]}" if external else tag
 
 
-async def retrieve_metadata(scope: Scope, backend: Backend) -> ByteStream:
-    """Return the JSON array of the data sets of *scope*, in pieces, oldest version first.
+async def retrieve_metadata(scope: Scope, backend: Backend, external: Sequence[ExternalValue] = ()) -> ByteStream:
+    """Return the JSON array of the data sets of *scope*, each with *external*, in pieces, oldest version first.
 
     Raises
     ------
     NotFound
         Nothing is stored there (any more).
     """
-    return await begun(_array(scope, backend))
+    return await begun(_array(scope, backend, external))
 
 
-async def _array(scope: Scope, backend: Backend) -> ByteStream:
+async def _array(scope: Scope, backend: Backend, external: Sequence[ExternalValue]) -> ByteStream:
     after, piece = 0, b"["
     while page := await backend.index.read(read_metadata, scope, after=after, limit=_PAGE):
         for version, compressed in page:
             piece += b"," if after else b""
-            piece += await _inflated(compressed)
+            document = await _inflated(compressed)
+            piece += orjson.dumps(with_external(orjson.loads(document), external)) if external else document
             after = version
             if len(piece) >= _PIECE_BYTES:
                 yield piece

@@ -42,13 +42,13 @@ class Request:
     scope: Scope
     urls: Urls
 
-    def header(self, name: str) -> str | None:
-        """Return the value of a header field, the first where it is repeated."""
-        return self.http.headers.get(name)
-
     def headers(self, name: str) -> list[str]:
         """Return all values of a header field, in order."""
         return self.http.headers.getlist(name)
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Return all header fields, their names in lower case."""
+        return self.http.headers.items()
 
 
 Handler: TypeAlias = Callable[[Request, Backend], Awaitable[Response]]

@@ -13,9 +13,10 @@ from shared.index.garbage import backlog
 from shared.index.instances import find, reserve
 from shared.index.migrate import migrate
 from shared.model import DEFAULT_PARTITION, Buffer, InstanceKey, Outcome, Scope
+from shared.services.acceptance import StoreRequest
 from shared.services.cleanup import clean_up
 from shared.services.delete import delete
-from shared.services.store import StoreRequest, store
+from shared.services.store import store
 from shared.settings import Settings
 from shared.storage.blobs import instance_blob
 from shared.versions import RULES

@@ -256,7 +256,7 @@ def test_scopes(connection: Connection, scope: Scope, expected: list[int]) -> No
 
     assert [one.version for one in find(connection, scope, limit=10)] == wanted
     assert [version for version, _ in read_metadata(connection, scope, limit=10)] == wanted
-    assert state(connection, scope) == ((wanted[-1], len(wanted)) if wanted else None)
+    assert state(connection, scope) == ((wanted[-1], len(wanted), sum(wanted)) if wanted else None)
     for limit in (1, 10):
         first, syntaxes = find_first(connection, scope, limit=limit)
         assert [one.version for one in first] == wanted[:limit]

@@ -25,6 +25,8 @@ ROUTES = [
     # store.md
     ("POST", "studies"),
     ("POST", "studies/{study}"),
+    ("PUT", "studies"),
+    ("PUT", "studies/{study}"),
     # retrieve.md
     ("GET", "studies/{study}"),
     ("GET", _SERIES),

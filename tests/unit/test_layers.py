@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "backend": ("index", "storage", *VALUES),
     "services": ("dicom", "index", "storage", "backend", *VALUES),
     "web": ("dicom", "backend", *VALUES),
+    "check": ("services", "index", "backend", *VALUES),
     # Departs from the table by `dicom.reports`: the response dataset of a Store is made where its URLs are known.
     "routes": ("web", "services", "index", "backend", "dicom.reports", *VALUES),
 }
@@ -37,6 +38,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "storage.credentials": ("azure.core", "azure.storage.blob", "azure.data.tables", "azure.identity"),
     "services": ("orjson",),
     "web": ("starlette", "orjson"),
+    "check": ("orjson",),
     "web.endpoint": ("azure.functions", "azurefunctions.extensions.http.fastapi"),
     "web.access": ("jwt",),
     "routes": ("azure.functions", "starlette", "orjson"),

@@ -52,7 +52,7 @@ def test_supported() -> None:
         (
             "1",
             VersionRules(
-                allows_empty_patient_id=False,
+                validates_strictly=True,
                 warning_is_accepted=False,
                 lists_failed_attributes=False,
                 search_defaults="long",
@@ -61,7 +61,7 @@ def test_supported() -> None:
         (
             "2",
             VersionRules(
-                allows_empty_patient_id=True,
+                validates_strictly=False,
                 warning_is_accepted=True,
                 lists_failed_attributes=True,
                 search_defaults="short",
@@ -70,5 +70,5 @@ def test_supported() -> None:
     ],
 )
 def test_differences(text: str, rules: VersionRules) -> None:
-    """Only version 2 takes an empty Patient ID, answers 202 to warnings, and lists failed attributes always."""
+    """Only version 1 refuses invalid values; only version 2 answers 202 to warnings and lists attributes always."""
     assert rules_of(text) == rules

@@ -1,0 +1,95 @@
+"""Every element of a data set, nested and private ones too, against its VR and Value Multiplicity (PS3.5 §6.2, §6.4).
+
+The multiplicities are those of pydicom's dictionary. What a tag and VR ask of values is a `Rule`, made once for each
+combination and kept in a bounded cache: the check runs for each instance that is stored.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+from pydicom.datadict import dictionary_VM, dictionary_VR
+
+from shared.dicom.value_rules import CHECKS, Check
+from shared.model import FailedAttribute
+
+Rule: TypeAlias = tuple[range, Check | None]
+"""How many values there may be, and what they must look like."""
+
+_UNBOUNDED = sys.maxsize
+_ONE = range(1, 2)
+_ONE_OR_MORE = range(1, _UNBOUNDED)
+_MULTIPLICITY = re.compile(r"(\d+)(?:-(\d*)(n?))?")
+_LAST_CREATOR = 0xFF
+
+
+def problems(dataset: Mapping[str, Any]) -> dict[str, FailedAttribute]:
+    """Return what is wrong with each attribute of a DICOM JSON object (PS3.18 §F.2), by its tag.
+
+    Only the first problem of each; that of a sequence names the nested attribute.
+    """
+    found: dict[str, FailedAttribute] = {}
+    for tag, element in dataset.items():
+        values = element.get("Value")
+        if not values:  # empty or binary
+            continue
+        vr = element["vr"]
+        if vr == "SQ":
+            for item in values:
+                nested = problems(item)
+                if nested:
+                    found[tag] = next(iter(nested.values()))
+                    break
+            continue
+        counts, check = _rule(tag, vr)
+        if len(values) not in counts:
+            found[tag] = FailedAttribute(tag, _miscount(len(values), counts))
+        elif check is not None:
+            problem = check(values)
+            if problem is not None:
+                found[tag] = FailedAttribute(tag, problem)
+    return found
+
+
+@lru_cache(maxsize=16384)
+def _rule(tag: str, vr: str) -> Rule:
+    return _counts(int(tag, 16)), CHECKS.get(vr)
+
+
+def _counts(tag: int) -> range:
+    """Return how many values an attribute may have; any number of those that the standard does not define.
+
+    The multiplicity of private attributes is their maker's to say (PS3.5 §7.8), and changes with his products:
+    pydicom's private dictionary gives others than ordinary files of GE, Fuji and Elscint have.
+    """
+    if tag >> 16 & 1:
+        return _ONE if tag & 0xFFFF <= _LAST_CREATOR else _ONE_OR_MORE
+    try:
+        # Of a sequence, the dictionary counts the sequences.
+        return _ONE_OR_MORE if dictionary_VR(tag) == "SQ" else _range(dictionary_VM(tag))
+    except KeyError:
+        return _ONE_OR_MORE
+
+
+def _range(multiplicity: str) -> range:
+    """Return the numbers that a VM of the dictionary stands for: "3", "1-2", "1-n", "2-2n" (PS3.6 §6)."""
+    found = _MULTIPLICITY.fullmatch(multiplicity)
+    if found is None:
+        return _ONE_OR_MORE
+    least = int(found[1])
+    if found[3]:
+        return range(least, _UNBOUNDED, int(found[2] or 1))
+    return range(least, int(found[2] or least) + 1)
+
+
+def _miscount(count: int, counts: range) -> str:
+    found = f"{count} value{'s' if count > 1 else ''}"
+    if len(counts) == 1:
+        return f"{found}; {counts.start} expected"
+    if counts.step > 1:
+        return f"{found}; a multiple of {counts.step} expected"
+    if counts.stop == _UNBOUNDED:
+        return f"{found}; at least {counts.start} expected"
+    return f"{found}; {counts.start} to {counts[-1]} expected"

@@ -1,0 +1,72 @@
+"""From the header of a file to what the index is given of it."""
+
+import asyncio
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from shared.dicom.attributes import RETURNED, SEARCHABLE, tag_of
+from shared.dicom.frames import frame_pages
+from shared.dicom.header import Header
+from shared.dicom.validation import uid_value
+from shared.dicom.values import index_value
+from shared.model import InstanceKey, Level, NewInstance, StoreTerms
+
+SHORT_HEADER_BYTES = 64 * 1024
+"""Of a header: what takes a few milliseconds to read or to write at the most."""
+
+_CLASS = tag_of("SOPClassUID")
+
+
+async def new_instance(
+    key: InstanceKey, header: Header, length_bytes: int, left_out: frozenset[str], terms: StoreTerms
+) -> NewInstance:
+    """Return what is published of a file, its version still 0; a long header is written in a thread.
+
+    Parameters
+    ----------
+    length_bytes
+        Of the stored file.
+    left_out
+        Top-level tags that neither the index nor the metadata shows.
+    """
+    if header.pixel_data is None and length_bytes > SHORT_HEADER_BYTES:
+        return await asyncio.to_thread(_new_instance, key, header, length_bytes, left_out, terms)
+    return _new_instance(key, header, length_bytes, left_out, terms)
+
+
+def _new_instance(
+    key: InstanceKey, header: Header, length_bytes: int, left_out: frozenset[str], terms: StoreTerms
+) -> NewInstance:
+    dataset = header.dataset
+    if left_out:
+        dataset = {tag: element for tag, element in dataset.items() if tag not in left_out}
+    return NewInstance(
+        version=0,
+        key=key,
+        sop_class=uid_value(dataset, _CLASS),
+        transfer_syntax=header.transfer_syntax,
+        length_bytes=length_bytes,
+        values={level: _exactly(orjson.dumps(_values(dataset, level))) for level in Level},
+        attributes={
+            level: _exactly(orjson.dumps({tag: dataset[tag] for tag in tags if "Value" in dataset.get(tag, ())}))
+            for level, tags in RETURNED.items()
+        },
+        # Level 1: metadata is written far more often than it is read from here (it is consolidated later).
+        metadata=_exactly(zlib.compress(orjson.dumps(dataset), 1)),
+        frames=frame_pages(header, length_bytes),
+        terms=terms,
+    )
+
+
+def _exactly(content: bytes) -> bytes:
+    """Return a copy that takes no more memory than it is long: what orjson gives keeps the buffer it was written in."""
+    return bytes(memoryview(content))
+
+
+def _values(dataset: Mapping[str, Any], level: Level) -> dict[str, str | float]:
+    """Return what the index compares of one level, by keyword."""
+    found = ((one, index_value(dataset.get(one.tag), one.vr)) for one in SEARCHABLE.values() if one.level is level)
+    return {one.keyword: value for one, value in found if value is not None}
