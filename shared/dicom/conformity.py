@@ -45,12 +45,18 @@ def problems(dataset: Mapping[str, Any]) -> dict[str, FailedAttribute]:
             continue
         counts, check = _rule(tag, vr)
         if len(values) not in counts:
-            found[tag] = FailedAttribute(tag, _miscount(len(values), counts))
+            found[tag] = _failed(tag, _miscount(len(values), counts))
         elif check is not None:
             problem = check(values)
             if problem is not None:
-                found[tag] = FailedAttribute(tag, problem)
+                found[tag] = _failed(tag, problem)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _failed(tag: str, problem: str) -> FailedAttribute:
+    """Return the same object for the same problem: of a request's instances all may have it, until the answer."""
+    return FailedAttribute(tag, problem)
 
 
 @lru_cache(maxsize=16384)

@@ -61,6 +61,8 @@ _SHORT_VALUE, _LONG_VALUE = 8, 12
 _CHARACTER_SET = 0x00080005
 _DELIMITERS = 0xFFFE
 _FIRST_CREATOR, _LAST_CREATOR = 0x10, 0xFF
+_LONGEST_CREATOR = 65
+"""Characters looked up; one more than a Private Creator may have, so that a longer one is not found."""
 
 
 def _plan(tag: int, vr: str, value_at: int, order: str) -> Plan:
@@ -138,7 +140,7 @@ def vr_of(tag: str, dataset: Dataset) -> str:
     values = dataset.get(creator_tag, {}).get("Value", ())
     if len(values) != 1 or not isinstance(values[0], str):
         return "UN"
-    return _private_vr(int(tag, 16), values[0].rstrip("\0 "))
+    return _private_vr(int(tag, 16), values[0].rstrip("\0 ")[:_LONGEST_CREATOR])
 
 
 _SETTLED = {vr: vr for vr in (*READERS["<"], *BINARY, "SQ")} | {"US or SS": "US", "US or SS or OW": "OW"}

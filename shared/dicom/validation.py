@@ -80,16 +80,14 @@ def uid_value(dataset: Mapping[str, Any], tag: str) -> str:
 def _failed(header: Header, examined: Mapping[str, str], *, is_strict: bool) -> tuple[FailedAttribute, ...]:
     """Return every examined attribute that keeps an instance from being stored."""
     dataset = header.dataset
-    # Of a long binary value the data set has no element; of one whose length does not fit, another VR.
+    # A long binary value is not in the data set, and one whose length does not fit has another VR there.
     hidden = {value.path: {"vr": value.vr} for value in header.bulk if value.path in examined}
-    unfit = {path: problem for path, problem in header.faults if path in examined}
+    faults = {path: problem for path, problem in header.faults if path in examined}
     failed = []
     for tag in sorted(examined):
-        element = dataset.get(tag) or hidden.get(tag)
-        problem = _problem(tag, element, examined[tag], is_strict=is_strict)
+        problem = _problem(tag, dataset.get(tag) or hidden.get(tag), examined[tag], is_strict=is_strict)
         if problem:
-            is_unread = element is not None and element["vr"] != examined[tag]
-            failed.append(FailedAttribute(tag, unfit.get(tag, problem) if is_unread else problem))
+            failed.append(FailedAttribute(tag, faults.get(tag, problem)))
     return tuple(failed)
 
 

@@ -16,6 +16,8 @@ _SERIES = tag_of("SeriesInstanceUID")
 _INSTANCE = tag_of("SOPInstanceUID")
 _CLASS = tag_of("SOPClassUID")
 _IMPLICIT_VR = "1.2.840.10008.1.2"
+_MOST_WARNINGS = 1000
+"""Told of one instance; a hostile header has millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +87,4 @@ def _warnings(header: Header, findings: Findings) -> dict[str, Any]:
     warning = WarningReason.ATTRIBUTES if findings.warned else None
     if header.transfer_syntax == _IMPLICIT_VR:
         warning = WarningReason.DATA_SET_MISMATCH
-    return {"warning": warning, "attributes": findings.warned, "multiple": findings.multiple}
+    return {"warning": warning, "attributes": findings.warned[:_MOST_WARNINGS], "multiple": findings.multiple}

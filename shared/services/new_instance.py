@@ -32,9 +32,14 @@ async def new_instance(
     left_out
         Top-level tags that neither the index nor the metadata shows.
     """
-    if header.pixel_data is None and length_bytes > SHORT_HEADER_BYTES:
+    if is_long(header, length_bytes):
         return await asyncio.to_thread(_new_instance, key, header, length_bytes, left_out, terms)
     return _new_instance(key, header, length_bytes, left_out, terms)
+
+
+def is_long(header: Header, length_bytes: int) -> bool:
+    """Return whether a file's header is better worked on in a thread, while other requests have their turn."""
+    return header.pixel_data is None and length_bytes > SHORT_HEADER_BYTES
 
 
 def _new_instance(
@@ -46,7 +51,7 @@ def _new_instance(
     return NewInstance(
         version=0,
         key=key,
-        sop_class=uid_value(dataset, _CLASS),
+        sop_class=uid_value(header.dataset, _CLASS),
         transfer_syntax=header.transfer_syntax,
         length_bytes=length_bytes,
         values={level: _exactly(orjson.dumps(_values(dataset, level))) for level in Level},

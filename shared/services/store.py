@@ -31,8 +31,8 @@ from shared.model import (
     Outcome,
     StoredInstance,
 )
-from shared.services.acceptance import StoreRequest, accept, failed
-from shared.services.new_instance import SHORT_HEADER_BYTES, new_instance
+from shared.services.acceptance import Acceptance, StoreRequest, accept, failed
+from shared.services.new_instance import SHORT_HEADER_BYTES, is_long, new_instance
 from shared.services.sameness import is_same_blob, is_same_file
 from shared.storage.blobs import instance_blob
 
@@ -152,7 +152,7 @@ class _Transaction:
     async def _accept(self, position: int, body: bytearray) -> Outcome:
         """Read and check one whole file; it joins the batch unless it failed."""
         header = await _read_header(body)
-        checked = accept(header, self._request, self._keys)
+        checked = await self._check(header, len(body))
         if checked.outcome.failure is None:
             is_repeated = checked.key in self._keys
             self._keys.add(checked.key)
@@ -170,7 +170,7 @@ class _Transaction:
         await asyncio.to_thread(reader.feed, head)
         if not reader.has_passed(_LAST_UID):
             raise UnreadableFile(f"the UIDs are not in the first {len(head)} bytes")
-        early = accept(reader.so_far(), self._request, self._keys)
+        early = await self._check(reader.so_far(), len(head))
         if early.outcome.failure is not None:
             return early.outcome
         [version] = await self._reserve([early.key])
@@ -180,7 +180,7 @@ class _Transaction:
         chunks = _fed(head, rest, reader, backend.settings.max_instance_bytes)
         length = await backend.blobs.write_stream(instance_blob(version), chunks)
         header = reader.finish()
-        checked = accept(header, self._request, self._keys)
+        checked = await self._check(header, length)
         if checked.outcome.failure is not None:
             return checked.outcome
         if self._request.replaces and checked.key not in self._keys:
@@ -192,6 +192,11 @@ class _Transaction:
         instance = await new_instance(checked.key, header, length, checked.left_out, self._request.terms)
         self._written.append((position, replace(instance, version=version)))
         return checked.outcome
+
+    async def _check(self, header: Header, length_bytes: int) -> Acceptance:
+        if is_long(header, length_bytes):
+            return await asyncio.to_thread(accept, header, self._request, self._keys)
+        return accept(header, self._request, self._keys)
 
     async def _flush(self) -> None:
         """Reserve versions for the batch and write its blobs; nothing is visible until `publish`."""

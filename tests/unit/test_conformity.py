@@ -110,7 +110,9 @@ def test_nested() -> None:
     bad = {"00080020": element("DA", "1"), "00080030": element("TM", "1")}
     inner = {"0040A730": element("SQ", {}, {"00080018": element("UI", "1.2")}, bad)}
 
-    assert found({"00081115": element("SQ", {}, inner, bad), "00081140": element("SQ", {}, {})}) == {
+    other = {"00080090": element("DA", "1")}
+
+    assert found({"00081115": element("SQ", {}, inner, bad, other), "00081140": element("SQ", {}, {})}) == {
         "00081115": ("00080020", "no date of the form yyyyMMdd")
     }
 
@@ -133,6 +135,7 @@ def test_all() -> None:
         "00080022": element("DA", "y"),
         "00090010": element("LO"),
         "00090011": {"vr": "OB", "InlineBinary": "AAA="},
+        "00100010": {"vr": "PN", "Value": []},
         "7FE00010": {"vr": "OW"},
     }
 
