@@ -26,6 +26,15 @@ _SCHEMES: Mapping[str, tuple[str, ...]] = {
 }
 """How the URLs among the settings begin."""
 
+_ABOVE_ZERO = (
+    "max_request_bytes",
+    "max_instance_bytes",
+    "max_composed_bytes",
+    "batch_bytes",
+    "blob_concurrency",
+    "read_ahead",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -44,6 +53,7 @@ class Settings:
 
     max_request_bytes: int = _setting(4 * 2**30, "Largest Store request, in bytes; above it 413.")
     max_instance_bytes: int = _setting(4 * 2**30, "Largest instance in a Store request, in bytes; above it 413.")
+    max_composed_bytes: int = _setting(64 * 2**20, "Largest Store of metadata and bulk data, in bytes; above it 413.")
     batch_bytes: int = _setting(8 * 2**20, "Memory of one Store request for instances, in bytes; larger ones stream.")
     blob_concurrency: int = _setting(8, "Blobs of one request written side by side.")
     read_ahead: int = _setting(4, "Blobs of one answer opened ahead of the one being sent.")
@@ -66,7 +76,7 @@ class Settings:
             if getattr(self, name) and not getattr(self, name).startswith(schemes):
                 # Without the value: it may hold a password.
                 raise InvalidSetting(f"{name.upper()} must begin with {' or '.join(schemes)}.")
-        for name in ("max_request_bytes", "max_instance_bytes", "batch_bytes", "blob_concurrency", "read_ahead"):
+        for name in _ABOVE_ZERO:
             if getattr(self, name) < 1:
                 raise InvalidSetting(f"{name.upper()} is {getattr(self, name)}; expected a number above 0.")
         for name in ("delete_after_s", "reservation_expires_s"):

@@ -10,6 +10,7 @@ import orjson
 from starlette.responses import Response
 
 from shared.backend import Backend
+from shared.dicom.native_model import to_xml
 from shared.dicom.reports import store_report
 from shared.model import Action, ByteStream, Level, Outcome, StoreTerms
 from shared.services.acceptance import StoreRequest
@@ -19,7 +20,7 @@ from shared.services.retrieve import Files, retrieve
 from shared.services.search import search
 from shared.services.store import store
 from shared.web.endpoint import Request, route
-from shared.web.media_types import DICOM, DICOM_JSON, MULTIPART_RELATED, require_json, wishes
+from shared.web.media_types import DICOM, DICOM_JSON, DICOM_XML, MULTIPART_RELATED, report_type, require_json, wishes
 from shared.web.multipart import new_boundary, write_parts
 from shared.web.payloads import read_files
 from shared.web.query import read_query
@@ -29,25 +30,25 @@ from shared.web.streaming import Streaming
 blueprint = func.Blueprint()
 
 
-@route(blueprint, "POST", "studies", Action.WRITE, accepts=require_json)
+@route(blueprint, "POST", "studies", Action.WRITE, accepts=report_type)
 async def store_instances(request: Request, backend: Backend) -> Response:
     """Store instances of any studies (PS3.18 §10.5)."""
     return await _store(request, backend)
 
 
-@route(blueprint, "POST", "studies/{study}", Action.WRITE, accepts=require_json)
+@route(blueprint, "POST", "studies/{study}", Action.WRITE, accepts=report_type)
 async def store_instances_in_study(request: Request, backend: Backend) -> Response:
     """Store instances that must belong to one study (PS3.18 §10.5)."""
     return await _store(request, backend)
 
 
-@route(blueprint, "PUT", "studies", Action.WRITE, accepts=require_json)
+@route(blueprint, "PUT", "studies", Action.WRITE, accepts=report_type)
 async def replace_instances(request: Request, backend: Backend) -> Response:
     """Store instances of any studies; one that is there already is replaced (store.md, "Upsert")."""
     return await _store(request, backend, replaces=True)
 
 
-@route(blueprint, "PUT", "studies/{study}", Action.WRITE, accepts=require_json)
+@route(blueprint, "PUT", "studies/{study}", Action.WRITE, accepts=report_type)
 async def replace_instances_in_study(request: Request, backend: Backend) -> Response:
     """Store instances that must belong to one study; one that is there already is replaced."""
     return await _store(request, backend, replaces=True)
@@ -147,7 +148,13 @@ async def delete_instance(request: Request, backend: Backend) -> Response:
 
 async def _store(request: Request, backend: Backend, *, replaces: bool = False) -> Response:
     terms = _store_terms(request, backend, replaces=replaces)
-    files = read_files(request.body, request.headers("content-type"), request.headers("content-encoding"))
+    files = read_files(
+        request.body,
+        request.headers("content-type"),
+        request.headers("content-encoding"),
+        inflated_limit=backend.settings.max_request_bytes,
+        composed_limit=backend.settings.max_composed_bytes,
+    )
     wanted = StoreRequest(request.partition, request.scope.study, request.rules, terms)
     outcomes = await store(files, wanted, backend)
     if not outcomes:
@@ -156,7 +163,9 @@ async def _store(request: Request, backend: Backend, *, replaces: bool = False) 
     lists = request.rules.lists_failed_attributes
     report = store_report(outcomes, request.urls.instance, study_url, lists_failed_attributes=lists)
     status = _store_status(outcomes, warning_is_accepted=request.rules.warning_is_accepted)
-    return Response(orjson.dumps(report), status, _store_warning(request, outcomes), DICOM_JSON)
+    media_type = report_type(request.headers("accept"))
+    body = to_xml(report) if media_type == DICOM_XML else orjson.dumps(report)
+    return Response(body, status, _store_warning(request, outcomes), media_type)
 
 
 def _store_terms(request: Request, backend: Backend, *, replaces: bool) -> StoreTerms:

@@ -52,7 +52,7 @@ class Request:
 
 
 Handler: TypeAlias = Callable[[Request, Backend], Awaitable[Response]]
-Accepts: TypeAlias = Callable[[list[str]], None]
+Accepts: TypeAlias = Callable[[list[str]], object]
 
 
 @dataclass(frozen=True, slots=True)

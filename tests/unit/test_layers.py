@@ -25,8 +25,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "services": ("dicom", "index", "storage", "backend", *VALUES),
     "web": ("dicom", "backend", *VALUES),
     "check": ("services", "index", "backend", *VALUES),
-    # Departs from the table by `dicom.reports`: the response dataset of a Store is made where its URLs are known.
-    "routes": ("web", "services", "index", "backend", "dicom.reports", *VALUES),
+    # Departs from the table: the response dataset of a Store is made, and written, where its URLs are known.
+    "routes": ("web", "services", "index", "backend", "dicom.reports", "dicom.native_model", *VALUES),
 }
 """What each layer below `shared` may import of the others; of itself it may everything."""
 

@@ -4,7 +4,17 @@ import pytest
 
 from shared.errors import NotAcceptable
 from shared.model import AS_STORED, Level, Wish
-from shared.web.media_types import MediaType, parse_media_types, require_json, wishes
+from shared.web.media_types import (
+    DICOM_JSON,
+    DICOM_XML,
+    TRANSFER_SYNTAXES,
+    MediaType,
+    parse_content_type,
+    parse_media_types,
+    report_type,
+    require_json,
+    wishes,
+)
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 JPEG_2000 = "1.2.840.10008.1.2.4.90"
@@ -199,3 +209,81 @@ def test_order(accept: str, expected: list[Wish]) -> None:
     """The greatest q comes first, then a named transfer-syntax=*, then the first in the header (retrieve.md)."""
     assert wishes([accept], Level.INSTANCE) == expected
     assert wishes(accept.split(", "), Level.INSTANCE) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([], None),
+        ([""], None),
+        (["a/b"], MediaType("a/b", {})),
+        (["", "a/b", "c/d"], MediaType("a/b", {})),
+        (["a/b; boundary=x,y; c=d"], MediaType("a/b", {"boundary": "x,y", "c": "d"})),
+        (["a/b; boundary='()+_,-./:=?"], MediaType("a/b", {"boundary": "'()+_,-./:=?"})),
+        (['a/b; boundary=" x; y, z"'], MediaType("a/b", {"boundary": " x; y, z"})),
+        (["a/b, c/d"], MediaType("a/b", {})),
+    ],
+    ids=repr,
+)
+def test_content_type(headers: list[str], expected: MediaType | None) -> None:
+    """A Content-Type is one media type and no list: commas belong to the values of its parameters (RFC 9110 §8.3)."""
+    assert parse_content_type(headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ([], DICOM_JSON),
+        ([""], DICOM_JSON),
+        (["*/*"], DICOM_JSON),
+        (["application/*"], DICOM_JSON),
+        (["application/json"], DICOM_JSON),
+        (["application/dicom+json"], DICOM_JSON),
+        (["application/dicom+xml"], DICOM_XML),
+        (["APPLICATION/DICOM+XML"], DICOM_XML),
+        (['multipart/related; type="application/dicom+xml"'], DICOM_XML),
+        (["multipart/related; type=application/dicom+xml; q=0.5"], DICOM_XML),
+        (["application/dicom+xml, application/dicom+json"], DICOM_JSON),
+        (["application/dicom+xml", "application/dicom+json"], DICOM_JSON),
+        (["application/dicom+xml, */*"], DICOM_JSON),
+        (["application/dicom+xml, */*;q=0.9"], DICOM_XML),
+        (["application/dicom+json;q=0.8, application/dicom+xml;q=0.9"], DICOM_XML),
+        (["application/dicom+json;q=0.1, */*;q=0.9"], DICOM_XML),
+        (["application/dicom+json;q=0, */*"], DICOM_XML),
+        (["application/dicom+xml;q=0, */*;q=0.1"], DICOM_JSON),
+        (["application/*;q=0.2, application/dicom+xml;q=0.1"], DICOM_JSON),
+        (["text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8"], DICOM_JSON),
+    ],
+    ids=repr,
+)
+def test_report_type(accept: list[str], expected: str) -> None:
+    """A Store is answered in the type with the greater weight, by the most specific range; JSON wins a tie."""
+    assert report_type(accept) == expected
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        ["text/html"],
+        ["application/xml"],
+        ["application/dicom"],
+        ["multipart/related"],
+        ['multipart/related; type="application/dicom+json"'],
+        ["application/dicom+xml;q=0"],
+        ["application/dicom+json;q=0, application/dicom+xml;q=0, */*"],
+    ],
+    ids=repr,
+)
+def test_no_report_type(accept: list[str]) -> None:
+    """Where neither JSON nor XML is accepted the answer is 406 without a body."""
+    with pytest.raises(NotAcceptable) as refused:
+        report_type(accept)
+
+    assert str(refused.value) == ""
+
+
+def test_transfer_syntaxes() -> None:
+    """Each media type of pixel data has its transfer syntaxes, all different, its own UIDs (PS3.18 §8.7.3.3)."""
+    assert TRANSFER_SYNTAXES["image/jp2"] == ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
+    assert TRANSFER_SYNTAXES["image/dicom-rle"] == ("1.2.840.10008.1.2.5",)
+    assert all(len(set(syntaxes)) == len(syntaxes) for syntaxes in TRANSFER_SYNTAXES.values())
