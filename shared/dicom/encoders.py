@@ -7,8 +7,8 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Mapping
 from math import isfinite
-from struct import Struct
 from struct import error as StructError  # noqa: N812 - as walk.py names it
+from struct import pack
 from typing import Any, TypeAlias
 
 from shared.dicom.elements import MAX_CHARACTERS
@@ -119,14 +119,12 @@ def _numeric_text(value: object, most: int) -> str:
 
 
 def _numbers(code: str, parse: Callable[[str], float]) -> Encoder:
-    pack = Struct(f"<{code}").pack
-
     def encode(values: list[Any]) -> bytes:
         if all(value is None for value in values):
             return b""
         numbers = [_number(value, parse) for value in values]
         try:
-            return b"".join(map(pack, numbers))
+            return pack(f"<{len(numbers)}{code}", *numbers)
         except (StructError, OverflowError) as error:
             raise Unwritable("a number outside of the range of the VR") from error
 
@@ -157,7 +155,7 @@ def _tags(values: list[Any]) -> bytes:
         numbers = []
     if len(numbers) != len(values) or any(number < 0 for number in numbers):
         raise Unwritable("text that is no tag of 8 hexadecimal digits")
-    return b"".join(Struct("<HH").pack(number >> 16, number & 0xFFFF) for number in numbers)
+    return b"".join(pack("<HH", number >> 16, number & 0xFFFF) for number in numbers)
 
 
 ENCODERS: Mapping[str, Encoder] = {

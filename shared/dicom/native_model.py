@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
@@ -56,6 +56,8 @@ def from_xml(document: bytes) -> dict[str, Any]:
         reader.parser.Parse(document, True)
     except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two: encodings that it does not know
         raise InvalidRequest(f"XML: not well-formed at line {reader.parser.ErrorLineNumber}.") from error
+    finally:
+        del reader.parser  # it refers back, and would keep the data set until the next garbage collection
     return reader.dataset
 
 
@@ -116,12 +118,18 @@ class _Node:
     name: str
     attributes: Mapping[str, str]
     texts: list[str] = field(default_factory=list)
-    children: list[tuple["_Node", Any]] = field(default_factory=list)
-    """Each with what it stands for."""
+    children: list["_Child"] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Attribute:
+class _Child(NamedTuple):
+    """An element that has ended; `number` is its own or ""."""
+
+    name: str
+    number: str
+    value: Any
+
+
+class _Attribute(NamedTuple):
     tag: str
     creator: str
     element: dict[str, Any]
@@ -167,8 +175,7 @@ class _Reader:
         self._depth -= node.name == "Item"
         value = self._MEANINGS[node.name](self, node)
         if self._open:
-            node.children.clear()
-            self._open[-1].children.append((node, value))
+            self._open[-1].children.append(_Child(node.name, node.attributes.get("number", ""), value))
         else:
             self.dataset = value
 
@@ -184,48 +191,46 @@ class _Reader:
         return node.attributes.get("uri", node.attributes.get("uuid", ""))
 
     def _components(self, node: _Node) -> str:
-        found = {child.name: value for child, value in node.children}
+        found = {child.name: child.value for child in node.children}
         texts = [found.get(name, "") for name in _COMPONENTS]
         last = max((_COMPONENTS.index(name) for name in found), default=-1)
         return "^".join(texts[: last + 1])
 
     def _person_name(self, node: _Node) -> dict[str, str] | None:
-        return {child.name: value for child, value in node.children if value} or None
+        return {child.name: child.value for child in node.children if child.value} or None
 
     def _attribute(self, node: _Node) -> _Attribute:
         tag, vr = node.attributes.get("tag", ""), node.attributes.get("vr", "")
         if not _TAG.fullmatch(tag):
             raise self._invalid("a DicomAttribute without a tag of 8 hexadecimal digits")
         element: dict[str, Any] = {"vr": vr}
-        kinds = {child.name for child, _ in node.children}
+        kinds = {child.name for child in node.children}
         if len(kinds) > 1 or (not kinds <= _NUMBERED and len(node.children) > 1):
             raise self._invalid("a DicomAttribute with more than one kind of content")
         for kind in kinds:
             is_list = kind in _NUMBERED
-            element[_KEYS.get(kind, "Value")] = self._values(node, vr) if is_list else node.children[0][1]
+            element[_KEYS.get(kind, "Value")] = self._values(node, vr) if is_list else node.children[0].value
         creator = node.attributes.get("privateCreator", "") if is_private(tag) else ""
         return _Attribute(tag.upper(), creator.strip(" "), element)
 
     def _values(self, node: _Node, vr: str) -> list[Any]:
         """Return the values at the positions that their numbers say; without a number, behind the one before."""
-        values: list[Any] = []
         placed: dict[int, Any] = {}
         position = 0
-        for child, value in node.children:
-            number = child.attributes.get("number", str(position + 1))
+        for child in node.children:
+            number = child.number or str(position + 1)
             if not _POSITION.fullmatch(number) or int(number) in placed:
                 raise self._invalid("values that are not numbered from 1")
             position = int(number)
-            placed[position] = _value(value, vr)
+            placed[position] = _value(child.value, vr)
         self._gaps += max(placed) - len(placed)
         if self._gaps > _MAX_GAPS:
             raise self._invalid(f"more than {_MAX_GAPS} values left out")
-        values += [placed.get(number) for number in range(1, max(placed) + 1)]
-        return values
+        return [placed.get(number) for number in range(1, max(placed) + 1)]
 
     def _dataset(self, node: _Node) -> dict[str, Any]:
         """Return the attributes by tag; private ones in the block of their creator (PS3.19 §A.1.5)."""
-        attributes: list[_Attribute] = [value for _, value in node.children]
+        attributes: list[_Attribute] = [child.value for child in node.children]
         dataset: dict[str, Any] = {}
         for one in attributes:
             if not one.creator:

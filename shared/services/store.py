@@ -213,7 +213,7 @@ class _Transaction:
             else:
                 writing.append((received, version))
         errors = await self._backend.blobs.write([(instance_blob(version), one.body) for one, version in writing])
-        _raise_if_allfailed(errors)
+        _raise_if_all_failed(errors)
         for (received, version), error in zip(writing, errors, strict=True):
             if error is not None:
                 self._fail(received.position, FailureReason.PROCESSING_FAILURE)
@@ -266,6 +266,8 @@ async def _read_header(file: bytearray) -> Header:
 async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReader, limit: int) -> AsyncIterator[Buffer]:
     """Yield a file's bytes while *reader* reads along."""
     length = len(head)
+    if length > limit:
+        raise _too_large(limit)
     yield head
     async for chunk in rest:
         length += len(chunk)
@@ -278,7 +280,7 @@ async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReade
         yield chunk
 
 
-def _raise_if_allfailed(errors: list[DicomwebError | None]) -> None:
+def _raise_if_all_failed(errors: list[DicomwebError | None]) -> None:
     """Tell a storage that is away (503: the client tries again) from one blob that could not be written."""
     failures = [error for error in errors if error is not None]
     if failures and len(failures) == len(errors) and all(isinstance(error, Unavailable) for error in failures):

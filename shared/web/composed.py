@@ -34,7 +34,7 @@ _COMPOSED_PER_RECEIVED = 4
 _SHORT_BYTES = 64 * 1024
 """Metadata up to this length is read here and now; longer one in a thread."""
 _PIECE_BYTES = 64 * 1024
-_MARKS: Mapping[str, Sequence[bytes]] = {DICOM_JSON: (b",", b"[", b"{"), DICOM_XML: (b"<",)}
+_MARKS: Mapping[str, Sequence[bytes]] = {DICOM_JSON: (b",", b"[", b"{"), DICOM_XML: (b"<", b"=")}
 """What each value costs at least one of."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
