@@ -1,7 +1,8 @@
-"""The CT images of the benchmark: 512 x 512 x 16 bit behind a header of some 170 elements, made here and nowhere else.
+"""The files of the benchmark, made here and nowhere else.
 
-All files have the same length: what differs is written over placeholders of fixed width, so that a client can make
-thousands of them without effort and send one pixel buffer for all.
+CT images: 512 x 512 x 16 bit behind a header of some 170 elements. Reports: what `bench.report` makes. All of a kind
+have the same length: what differs is written over placeholders of fixed width, so that a client can make thousands of
+them without effort and send one pixel buffer for all.
 """
 
 import io
@@ -15,7 +16,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from bench.names import PLACEHOLDERS, Names
+from bench.names import PLACEHOLDERS, Kind, Names
+from bench.report import report
 
 _EDGE = 512
 _PIXEL_ELEMENT_BYTES = 12
@@ -163,35 +165,39 @@ _PRIVATE_VALUES: tuple[tuple[str, str | float | bytes], ...] = (
 
 
 class Template:
-    """The bytes that all files share, and where they differ."""
+    """The bytes that all files of a kind share, and where they differ."""
 
-    def __init__(self) -> None:
-        self._pixels = memoryview(_pixels())
+    def __init__(self, kind: Kind) -> None:
+        pixels = _pixels()
         buffer = io.BytesIO()
-        pydicom.dcmwrite(buffer, dataset(bytes(self._pixels)), enforce_file_format=True)
-        self._header = buffer.getvalue()[: -len(self._pixels)]
+        pydicom.dcmwrite(
+            buffer, report(_STUDY_LEVEL) if kind is Kind.REPORT else image(pixels), enforce_file_format=True
+        )
+        # An image's pixel data are sent from one buffer; a file without them has no such element at all.
+        behind = {Kind.IMAGE: len(pixels), Kind.HEADER: len(pixels) + _PIXEL_ELEMENT_BYTES, Kind.REPORT: 0}[kind]
+        self._header = buffer.getvalue()[: buffer.tell() - behind]
+        self._pixels = memoryview(pixels if kind is Kind.IMAGE else b"")
         self._places = [
             (found.start(), found.end(), name)
             for name in Names.__slots__
             for found in re.finditer(re.escape(getattr(PLACEHOLDERS, name)).encode(), self._header)
         ]
 
-    def file(self, differing: Names, *, with_pixels: bool = True) -> tuple[bytes, memoryview]:
-        """Return a Part 10 file as its header and its pixel data, which all files share."""
+    def file(self, differing: Names) -> tuple[bytes, memoryview]:
+        """Return a Part 10 file as its header and its pixel data, which all files share and which may be none."""
         header = bytearray(self._header)
         for start, end, name in self._places:
             header[start:end] = getattr(differing, name).encode()
-        if with_pixels:
-            return bytes(header), self._pixels
-        return bytes(header[:-_PIXEL_ELEMENT_BYTES]), self._pixels[:0]
+        return bytes(header), self._pixels
 
-    def length(self, *, with_pixels: bool = True) -> int:
-        """Return the length in bytes of every file."""
-        return len(self._header) + (len(self._pixels) if with_pixels else -_PIXEL_ELEMENT_BYTES)
+    @property
+    def length(self) -> int:
+        """The length in bytes of every file."""
+        return len(self._header) + len(self._pixels)
 
 
-def dataset(pixels: bytes) -> Dataset:
-    """Return the data set that the files are written from, with placeholders where they differ."""
+def image(pixels: bytes) -> Dataset:
+    """Return the data set that images are written from, with placeholders where they differ."""
     found = Dataset()
     for keyword, value in (_STUDY_LEVEL | _SERIES_LEVEL | _INSTANCE_LEVEL).items():
         setattr(found, keyword, value)

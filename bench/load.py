@@ -16,7 +16,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from bench.names import names
+from bench.names import Kind, names
 
 if TYPE_CHECKING:
     from bench.instances import Template
@@ -40,7 +40,7 @@ class Stored:
     group: int
     per_request: int
     per_study: int
-    with_pixels: bool
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,35 +137,36 @@ def _send(connection: http.client.HTTPConnection, job: Job, number: int) -> _Tim
 
 
 @cache
-def _template() -> "Template":
+def _template(kind: Kind) -> "Template":
     """Return the one template of the process; a client that only reads does without it, and without pydicom."""
     from bench.instances import Template
 
-    return Template()
+    return Template(kind)
 
 
 def _body(store: Stored, number: int) -> Iterator[bytes | memoryview]:
     """Yield a multipart body piece by piece (PS3.18 §8.6.1); the pixels of all instances are one buffer."""
     for instance in range(number * store.per_request, (number + 1) * store.per_request):
         differing = names(store.run, store.group, instance, store.per_study)
-        header, pixels = _template().file(differing, with_pixels=store.with_pixels)
+        header, pixels = _template(store.kind).file(differing)
         yield _PART + header
-        if store.with_pixels:
+        if pixels:
             yield pixels
     yield _CLOSE
 
 
 def _body_length(store: Stored) -> int:
-    return store.per_request * (len(_PART) + _template().length(with_pixels=store.with_pixels)) + len(_CLOSE)
+    return store.per_request * (len(_PART) + _template(store.kind).length) + len(_CLOSE)
 
 
 def _main() -> None:
     given = json.loads(sys.stdin.readline())
-    given["store"] = Stored(**given["store"]) if given["store"] else None
+    if given["store"]:
+        given["store"] = Stored(**given["store"] | {"kind": Kind(given["store"]["kind"])})
     given["paths"] = tuple(given["paths"])
     job = Job(**given)
     if job.store is not None:
-        _template()
+        _template(job.store.kind)
     connections = connect(job)
     print("ready", flush=True)
     sys.stdin.readline()

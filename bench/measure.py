@@ -3,14 +3,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 from bench.client import Client
 from bench.instances import Template
 from bench.load import Job, Load, Stored
-from bench.names import names
+from bench.names import Kind, names
 from bench.raw import RawJob, RawRates
 from bench.rows import ROWS, Count, Row, Transaction, marks_hold
 from bench.service import ROOT, Service, running
@@ -19,7 +20,6 @@ _BASE = "/v2"
 _AS_STORED = "transfer-syntax=*"
 _DICOM_JSON = "application/dicom+json"
 _WARM_UP = Row("warm_up", "", Transaction.STORE, 4, Count(8, 2), Count(8, 2))
-_STORING = frozenset({Transaction.STORE, Transaction.FILL})
 
 _ACCEPT = {
     Transaction.INSTANCES: f"application/dicom; {_AS_STORED}",
@@ -66,15 +66,22 @@ class IncompleteAnswer(Exception):
 
 def measure(storage: str, data: Path, options: Options) -> Iterator[Result]:
     """Yield the result of each row as soon as it is measured."""
-    with running(storage, data / "service", options.workers) as service:
-        # Imports, connections and caches are not what a row costs.
-        for row in (_WARM_UP, *(_reading_warm_up(row) for row in ROWS if row.transaction not in _STORING)):
-            Client(_job(row, service, options)).go()
-        raw: dict[int, RawRates] = {}
-        for row in ROWS:
-            if row.raw and row.concurrency not in raw:
-                raw[row.concurrency] = _raw(row, data / "raw", service, options)
-            yield _measure_row(row, storage, service, options, raw.get(row.concurrency))
+    for workers, rows in groupby(ROWS, lambda row: row.workers or options.workers):
+        with running(storage, data / f"service-{workers}", workers) as service:
+            yield from _measure_rows(list(rows), storage, data, service, options)
+
+
+def _measure_rows(
+    rows: Sequence[Row], storage: str, data: Path, service: Service, options: Options
+) -> Iterator[Result]:
+    # Imports, connections and caches are not what a row costs.
+    for row in (_WARM_UP, *(_reading_warm_up(row) for row in rows if row.transaction is not Transaction.STORE)):
+        Client(_job(row, service, options)).go()
+    raw: dict[int, RawRates] = {}
+    for row in rows:
+        if row.raw and row.concurrency not in raw:
+            raw[row.concurrency] = _raw(row, data / f"raw-{row.concurrency}", service, options)
+        yield _measure_row(row, storage, service, options, raw.get(row.concurrency))
 
 
 def _reading_warm_up(row: Row) -> Row:
@@ -101,6 +108,7 @@ def _measure_row(row: Row, storage: str, service: Service, options: Options, raw
         "client_cpu_ms": load.client_cpu_s * 1000 / items,
     }
     raw_per_s = getattr(raw, row.raw) if row.raw else None
+    ratio = per_s / raw_per_s if raw_per_s else None
     return Result(
         storage=storage,
         row=row.name,
@@ -111,13 +119,13 @@ def _measure_row(row: Row, storage: str, service: Service, options: Options, raw
         per_request=count.per_request,
         **figures,
         raw_per_s=raw_per_s,
-        ratio=per_s / raw_per_s if raw_per_s else None,
-        marks=marks_hold(row, storage, figures),
+        ratio=ratio,
+        marks=marks_hold(row, storage, figures if ratio is None else figures | {"ratio": ratio}),
     )
 
 
 def _check_length(load: Load, instances: int) -> None:
-    expected = instances * Template().length()
+    expected = instances * Template(Kind.IMAGE).length
     if load.received_bytes < expected:
         raise IncompleteAnswer(f"{load.received_bytes} bytes were answered; expected at least {expected}.")
 
@@ -130,9 +138,8 @@ def _job(row: Row, service: Service, options: Options) -> Job:
     """Return what the load client is to send for a row."""
     count = _count(row, options)
     url = service.url + _BASE
-    if row.transaction in _STORING:
-        with_pixels = row.transaction is Transaction.STORE
-        store = Stored(options.run, _group(row.name), count.per_request, _per_study(row, options), with_pixels)
+    if row.transaction is Transaction.STORE:
+        store = Stored(options.run, _group(row.name), count.per_request, _per_study(row, options), row.kind)
         return Job(url, row.concurrency, count.requests, store)
     paths = tuple(dict.fromkeys(_paths(row, options)))
     return Job(url, row.concurrency, count.requests, None, paths, _ACCEPT[row.transaction])

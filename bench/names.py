@@ -1,6 +1,16 @@
-"""What the instances of the benchmark are called."""
+"""What the instances of the benchmark are, and what they are called."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What the files of a row are: CT images of 525 KB, those without their pixel data, or structured reports."""
+
+    IMAGE = "image"
+    HEADER = "header"
+    REPORT = "report"
+
 
 PER_SERIES = 250
 """Instances of a series at most; the next one begins a new series."""

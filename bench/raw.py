@@ -7,7 +7,6 @@ serves anything.
 import asyncio
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.instances import Template
-from bench.names import names
+from bench.names import Kind, names
 
 _READ_BYTES = 2**20
 _CONTAINER = "bench-raw"
@@ -43,7 +42,7 @@ class RawRates:
 
 def measure(job: RawJob) -> RawRates:
     """Write, then read, the job's files."""
-    header, pixels = Template().file(names(0, 0, 0, 1))
+    header, pixels = Template(Kind.IMAGE).file(names(0, 0, 0, 1))
     content = header + bytes(pixels)
     if job.connection_string:
         return asyncio.run(_measure_blobs(job, content))
@@ -65,11 +64,10 @@ def _measure_folder(job: RawJob, content: bytes) -> RawRates:
             while file.readinto(buffer):
                 pass
 
-    try:
-        with ThreadPoolExecutor(job.concurrency) as threads:
-            return RawRates(*(_rate(threads, work, job.files) for work in (write, read)))
-    finally:
-        shutil.rmtree(folder)
+    # They stay until the benchmark ends: for minutes after files were removed, ext4 looks at the place of each of them
+    # whenever a file is made, and the rows that follow would pay for it.
+    with ThreadPoolExecutor(job.concurrency) as threads:
+        return RawRates(*(_rate(threads, work, job.files) for work in (write, read)))
 
 
 def _rate(threads: ThreadPoolExecutor, work: Callable[[int], None], files: int) -> float:
