@@ -72,16 +72,16 @@ def _run(given: argparse.Namespace) -> None:
     # Imported here, when the parent is being followed: loading the app is what takes long.
     import uvicorn
     import uvloop
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from localhost.host import Host
     from localhost.options import read_json
+    from localhost.protocol import Protocol
 
     _log(read_json(given.app / "host.json"))
     host = Host(given.app, queue_database=given.queues, has_timers=given.number == 0)
     config = uvicorn.Config(
         host,
-        http=HttpToolsProtocol,
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -102,7 +102,7 @@ def _run(given: argparse.Namespace) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - ours is better
             await super().startup([])
             if self.started:
-                make = partial(HttpToolsProtocol, config, self.server_state, self.lifespan.state)
+                make = partial(Protocol, config, self.server_state, self.lifespan.state)
                 _accept(listener, make, lambda: len(self.server_state.connections) if given.shares else 0)
                 os.write(given.status, READY)
 
