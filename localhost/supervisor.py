@@ -21,9 +21,6 @@ _ANSWER_S = 2.0  # a worker may die with the question in its hands, and then nob
 _QUICK_DEATH_S = 10.0
 _MOST_QUICK_DEATHS = 5
 
-# glibc would give the memory of each body back to the system and ask for it again at the next (mallopt(3)).
-_ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(4 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(16 * 2**20)}
-
 
 @dataclass(slots=True)
 class Worker:
@@ -111,7 +108,7 @@ class Supervisor:
         command += ["--shares"] if self.options.workers > 1 else []
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,
-            env={**_ALLOCATOR, **self.settings, "PYTHONPATH": _python_path(self.settings)},
+            env={**self.settings, "PYTHONPATH": _python_path(self.settings)},
             cwd=self.options.app,
             pass_fds=tuple(passed.values()),
             start_new_session=True,  # Ctrl-C reaches the whole process group, and is not for the workers
