@@ -27,6 +27,9 @@ BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 LONG = BINARY | {"SQ", "SV", "UC", "UR", "UT", "UV"}
 """VRs with a length of 32 bits in explicit VR (PS3.5 §7.1.2)."""
 
+NUMBER_BYTES: Mapping[str, int] = {"US": 2, "SS": 2, "AT": 4, "FL": 4, "SL": 4, "UL": 4, "FD": 8, "SV": 8, "UV": 8}
+"""Length of a value of the VRs that are binary numbers or tags."""
+
 MAX_CHARACTERS: Mapping[str, int] = {"DS": 16, "IS": 12}
 """Length that a value of the text VRs written as numbers may have (PS3.5 Table 6.2-1)."""
 

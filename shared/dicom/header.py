@@ -16,7 +16,7 @@ from shared.dicom.fragments import BEGINNING, Fragments
 from shared.dicom.walk import Fault, Walk
 from shared.errors import UnreadableFile
 
-__all__ = ["MAX_HEADER_BYTES", "BulkValue", "Fault", "Header", "HeaderReader", "read_header"]
+__all__ = ["MAX_HEADER_BYTES", "BulkValue", "Fault", "Header", "HeaderReader", "is_deflated", "read_header"]
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -39,6 +39,8 @@ _UID = re.compile(rb"[0-9.]{1,64}")
 
 _WINDOW = 64 * 1024
 """Bytes looked at together; an ordinary header fits in one window."""
+_INFLATED_BYTES, _INFLATION = 8 * 1024 * 1024, 32
+"""How far a deflated data set may grow: so many bytes, and for each that has arrived so many more. More is a bomb."""
 _FRAGMENT_HEAD = ITEM_HEAD + BEGINNING
 """Bytes looked at of each fragment."""
 _GROWTH = 4
@@ -94,6 +96,15 @@ def read_header(file: Buffer, *, max_header_bytes: int = MAX_HEADER_BYTES) -> He
     return reader.finish()
 
 
+def is_deflated(head: Buffer) -> bool:
+    """Return whether the file that begins with *head* has a deflated data set: a little of it may be a lot to read."""
+    try:
+        value, _ = _file_meta(bytes(head), is_last=False)
+    except UnreadableFile:
+        return False
+    return value is not None and value.rstrip(b"\0 ").decode("latin-1") in _DEFLATED
+
+
 class HeaderReader:
     """Reads the header of a file while the file arrives; keeps only what it has not read yet.
 
@@ -113,6 +124,7 @@ class HeaderReader:
         self._walk: Walk | None = None
         self._dataset_at = 0
         self._inflater: zlib._Decompress | None = None
+        self._deflated = 0
         self._kept = bytearray()
         """Arrived and not read; begins at `_at`."""
         self._wanted = _META_AT
@@ -252,6 +264,8 @@ class HeaderReader:
         """Inflate and take *data* piece by piece, up to the bound (PS3.5 §A.5)."""
         for at in range(0, len(data), _WINDOW):
             rest: Buffer = data[at : at + _WINDOW]
+            self._deflated += len(rest)
+            limit = min(self._limit, _INFLATED_BYTES + _INFLATION * self._deflated)
             has_more = True
             while has_more and not inflater.eof and not self._is_over:
                 try:
@@ -261,10 +275,10 @@ class HeaderReader:
                 self._take(walk, piece, 0)
                 rest = inflater.unconsumed_tail
                 has_more = len(piece) == _WINDOW or len(rest) > 0
-                if self._arrived - self._dataset_at > self._limit:
+                if self._arrived - self._dataset_at > limit:
                     self._is_over = walk.pixel_data is not None
                     if not self._is_over:
-                        raise UnreadableFile(f"no pixel data and no end within {self._limit} bytes inflated")
+                        raise UnreadableFile(f"no pixel data and no end within {limit} bytes inflated")
 
     def _take(self, walk: Walk, data: Buffer, start: int) -> None:
         """Read *data* from *start* on, which follows everything taken before, window by window."""

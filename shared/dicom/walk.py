@@ -18,13 +18,19 @@ from shared.dicom.bulk import (
 )
 from shared.dicom.charset import DEFAULT, Charset, charset_of
 from shared.dicom.dictionary import EXPLICIT, IMPLICIT, UNDEFINED, Encoding, Kind, settled, vr_of
-from shared.dicom.elements import BINARY, MAX_CHARACTERS, READERS, Dataset, Element, binary
+from shared.dicom.elements import BINARY, MAX_CHARACTERS, NUMBER_BYTES, READERS, Dataset, Element, binary
 from shared.dicom.fragments import EXTENDED_LENGTHS, EXTENDED_OFFSETS, Fragments
 from shared.dicom.reread import MAX_BYTES, reread
 from shared.errors import UnreadableFile
 
 MAX_DEPTH = 64
 """Sequences within sequences. Writers and readers of JSON stop soon after: orjson at 254 levels, three for each."""
+
+MAX_ELEMENTS = 500_000
+"""Of one file, with the items of its sequences: each takes some 250 bytes of memory, however short it is."""
+
+MAX_VALUES = 1_000_000
+"""Of all long elements of one file: a value may be a byte, and takes ten of memory and more."""
 
 
 class Fault(NamedTuple):
@@ -99,7 +105,9 @@ class Walk:
         self._offset_tables: dict[str, bytes] = {}
         self._open_fragments = Fragments(self._offset_tables)
         self._rereadable = MAX_BYTES
-        self._marks: tuple[int, int, int, Charset] = (0, 0, 0, DEFAULT)
+        self._nested = 0
+        self._values = 0
+        self._marks: tuple[int, int, int, int, int, Charset] = (0, 0, 0, 0, 0, DEFAULT)
         self._unsigned: list[tuple[Element, bytes]] = []
 
     def read(self, window: bytes, start: int, end: int, base: int) -> int:
@@ -135,6 +143,8 @@ class Walk:
             except _Damaged as damage:
                 self._forget()
                 position = self._reread(damage)
+        if len(self.dataset) + len(self.bulk) > MAX_ELEMENTS:
+            raise UnreadableFile(f"more than {MAX_ELEMENTS} elements before byte {base + position}")
         return position
 
     def settle(self) -> None:
@@ -154,7 +164,7 @@ class Walk:
             self._encoding = (EXPLICIT if vr.isalpha() and vr.isupper() else IMPLICIT)[self.order]
         return self._walk(self._encoding, self.dataset, position, self._end, is_delimited=False)
 
-    def _walk(  # noqa: C901, PLR0912 -- the hot loop: a call for each element would cost more than reading it
+    def _walk(  # noqa: C901, PLR0912, PLR0915 -- the hot loop: a call for each element would cost more than reading it
         self, encoding: Encoding, out: Dataset, position: int, end: int, *, is_delimited: bool
     ) -> int:
         """Read the elements of one data set into *out* and return where it ends.
@@ -174,6 +184,8 @@ class Walk:
                 if stop > end:
                     raise self._overrun(tag, position, stop, end)
                 if length:
+                    if length > _LONGEST_SHORT_VALUE:
+                        self._count_values(tag, vr, start, length)
                     try:
                         out[tag] = read(window, start, stop, charset)
                     except StructError:  # no whole number of values: not what its VR says
@@ -224,7 +236,8 @@ class Walk:
             raise self._overrun(tag, position, stop, end)
         if not self._tags:
             self._start, self._is_closed = position, not is_open
-            self._marks = len(self.bulk), len(self.faults), len(self._unsigned), self._charset
+            counts = len(self.bulk), len(self.faults), len(self._unsigned), self._nested, self._values
+            self._marks = (*counts, self._charset)
         elif len(self._tags) >= MAX_DEPTH:
             raise UnreadableFile(f"{self._where(tag, position)}: more than {MAX_DEPTH} sequences within each other")
         self._tags.append(tag)
@@ -266,6 +279,9 @@ class Walk:
         self._charset = charset
         if len(self._unsigned) > unsigned:
             self._sign(item, unsigned)
+        self._nested += len(item) + 1
+        if self._nested > MAX_ELEMENTS:
+            raise UnreadableFile(f"{self._where(tag, place[0])}: more than {MAX_ELEMENTS} elements and items")
         return item, position
 
     def _element(self, encoding: Encoding, out: Dataset, tag: str, vr: str, place: Place) -> int:
@@ -297,6 +313,8 @@ class Walk:
         stop = start + length
         if stop > end:
             raise self._overrun(tag, position, stop, end)
+        if length > _LONGEST_SHORT_VALUE:
+            self._count_values(tag, vr, start, length)
         try:
             out[tag] = READERS[self.order][vr](self._window, start, stop, self._charset) if length else {"vr": vr}
         except StructError:
@@ -334,6 +352,13 @@ class Walk:
         elif is_open:
             stop = self._nested_fragments(tag, start, end)
         return stop
+
+    def _count_values(self, tag: str, vr: str, start: int, length: int) -> None:
+        """Raise `UnreadableFile` when the long elements hold more values than memory is for."""
+        of_numbers = length // NUMBER_BYTES[vr] if vr in NUMBER_BYTES else 0
+        self._values += of_numbers or self._window.count(b"\\", start, start + length) + 1
+        if self._values > MAX_VALUES:
+            raise UnreadableFile(f"{self._where(tag, start)}: more than {MAX_VALUES} values in long elements")
 
     def _unfit(self, out: Dataset, tag: str, vr: str, place: Place) -> None:
         """Take a value as it is that has no whole number of values."""
@@ -419,7 +444,7 @@ class Walk:
     def _forget(self) -> None:
         """Undo what an unfinished sequence left."""
         if self._tags:
-            bulk, faults, unsigned, self._charset = self._marks
+            bulk, faults, unsigned, self._nested, self._values, self._charset = self._marks
             del self.bulk[bulk:], self.faults[faults:], self._unsigned[unsigned:]
             self._tags.clear()
             self._items.clear()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from shared.backend import Backend
 from shared.dicom.attributes import tag_of
-from shared.dicom.header import Header, HeaderReader
+from shared.dicom.header import Header, HeaderReader, is_deflated
 from shared.dicom.reports import FailureReason
 from shared.errors import DicomwebError, PayloadTooLarge, Unavailable, UnreadableFile
 from shared.index.instances import (
@@ -254,8 +254,9 @@ async def _read_header(file: bytearray) -> Header:
     """Return the header of a whole file; a long one is read in a thread, while other requests have their turn."""
     reader = HeaderReader()
     with memoryview(file) as view:
-        reader.feed(view[:SHORT_HEADER_BYTES])
-        rest = view[SHORT_HEADER_BYTES:]
+        at_once = 0 if is_deflated(view[:SHORT_HEADER_BYTES]) else SHORT_HEADER_BYTES
+        reader.feed(view[:at_once])
+        rest = view[at_once:]
         if reader.pixel_data is None and rest:
             await asyncio.to_thread(reader.feed, rest)
         else:

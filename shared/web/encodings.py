@@ -13,6 +13,9 @@ MAX_CODINGS = 2
 _STEP_BYTES = 256 * 1024
 """Inflated at a time: about a millisecond."""
 _STEP_MEMBERS = 64
+_INFLATED_BYTES = 256 * 1024 * 1024
+_INFLATION = 100
+"""A body may grow to so many times its length behind its first megabytes: more is a bomb, not an image."""
 _WINDOW = 16 * 1024
 """Bytes looked at together: what follows the end of a member is copied each time."""
 _GZIP = 16 + zlib.MAX_WBITS
@@ -50,13 +53,15 @@ def decoded(body: AsyncIterator[bytes], content_encoding: Sequence[str], limit: 
 
 async def _inflated(body: AsyncIterator[bytes], coding: str, limit: int) -> AsyncIterator[bytes]:
     """Yield what *coding* was applied to; more than one step of a chunk happens in a thread."""
-    inflater, length = _INFLATERS[coding](), 0
+    inflater, length, received = _INFLATERS[coding](), 0, 0
     async for chunk in body:
+        received += len(chunk)
+        most = min(limit, _INFLATED_BYTES + _INFLATION * received)
         piece, has_more = _step(inflater, coding, chunk)
         while piece or has_more:
             length += len(piece)
-            if length > limit:
-                raise PayloadTooLarge(f"The request inflates to more than {limit} bytes, the limit of this service.")
+            if length > most:
+                raise PayloadTooLarge(f"The request inflates to more than {most} bytes, the limit of this service.")
             if piece:
                 yield piece
             piece, has_more = await asyncio.to_thread(_step, inflater, coding, b"") if has_more else (b"", False)

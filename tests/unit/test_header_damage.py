@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from shared.dicom.header import Header, HeaderReader, read_header
+from shared.dicom.walk import MAX_ELEMENTS, MAX_VALUES
 from shared.errors import UnreadableFile
 from tests.unit.test_header import (
     EXPLICIT,
@@ -287,7 +288,43 @@ def test_deflated_bomb() -> None:
     assert peak(lambda: read_bomb(OVERLAY_BOMB)) < 2 * MIB
     assert peak(lambda: read_header(PIXEL_BOMB, max_header_bytes=8 * MIB)) < 2 * MIB
     assert list(read_header(PIXEL_BOMB, max_header_bytes=8 * MIB).dataset) == ["00100020"]
-    assert list(read_header(PIXEL_BOMB, max_header_bytes=80 * MIB).dataset) == ["00100020", "FFFCFFFC"]
+
+
+def test_deflated_ratio() -> None:
+    """A deflated data set that grows far beyond what any text would is a bomb, however high the other bounds are."""
+    with pytest.raises(UnreadableFile, match="bytes inflated"):
+        read_header(OVERLAY_BOMB, max_header_bytes=2**40)
+
+
+SHORT = explicit(0x00100020, b"LO", b"")
+
+CROWDED = {
+    "elements": b"".join(
+        pack("<HH2sH", 0x0011 + 2 * (n >> 15), n & 0x7FFF, b"LO", 0) for n in range(MAX_ELEMENTS + 100)
+    ),
+    "items": explicit(0x00081115, b"SQ", item() * (MAX_ELEMENTS + 1)),
+    "nested elements": explicit(0x00081115, b"SQ", item(SHORT) * (MAX_ELEMENTS // 2 + 1)),
+    "values of text": explicit(0x00080120, b"UC", b"\\" * (MAX_VALUES + 1)),
+    "numbers": implicit(0x00100020, b"P ") + implicit(0x00189089, bytes(8 * (MAX_VALUES + 2))),
+}
+
+
+@pytest.mark.parametrize("elements", CROWDED.values(), ids=CROWDED)
+def test_crowded(elements: bytes) -> None:
+    """A file of more elements, items or values than memory is for is refused by their number."""
+    with pytest.raises(UnreadableFile, match="more than"):
+        read_header(part10(elements))
+
+
+def test_almost_crowded() -> None:
+    """Half as much as is refused is read, also when a long sequence is begun again and again while it arrives."""
+    sequence = explicit(0x00081115, b"SQ", item(SHORT) * (MAX_ELEMENTS // 4), length=UNDEFINED)
+    file = part10(sequence, implicit(0xFFFEE0DD, b""))
+    reader = HeaderReader()
+    for start in range(0, len(file), 65_536):
+        reader.feed(file[start : start + 65_536])
+
+    assert len(reader.finish().dataset["00081115"]["Value"]) == MAX_ELEMENTS // 4
 
 
 def test_deflated_cut() -> None:
