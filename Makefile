@@ -9,7 +9,7 @@ WORKERS ?= 1
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench clean
+.PHONY: help run demo test lint bench soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,10 @@ lint: ## check style and types
 bench: ## measure what each transaction costs
 	@sh localhost/venv.sh tests/requirements.txt
 	.venv/bin/python -m bench
+
+soak: ## store and retrieve what is as large as it may be (20 GB of disk, 20 minutes)
+	@sh localhost/venv.sh tests/requirements.txt
+	SOAK=1 .venv/bin/python -m pytest tests/soak -v
 
 clean: ## remove .venv, caches and builds; never DATA
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

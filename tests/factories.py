@@ -2,14 +2,18 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from struct import pack, unpack_from
 from typing import Any
 
 from pydicom import Dataset, dcmwrite
 from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
+    AllTransferSyntaxes,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -21,6 +25,9 @@ from pydicom.uid import (
 _NATIVE = frozenset(
     {ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian}
 )
+
+_LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+"""VRs whose length has 32 bits in explicit VR (PS3.5 §7.1.2)."""
 
 DICOM_PART = ("Content-Type: application/dicom",)
 """The header of a part that holds a Part 10 file."""
@@ -75,10 +82,46 @@ def file_of(made: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> byt
     made.file_meta.TransferSyntaxUID = UID(transfer_syntax)
     made.file_meta.MediaStorageSOPClassUID = UID(made.get("SOPClassUID") or CTImageStorage)
     file = io.BytesIO()
+    options = {"enforce_file_format": True}
+    if transfer_syntax not in AllTransferSyntaxes:
+        # Explicit VR little endian, as all compressed ones are (PS3.5 §A.4); the rest pydicom then leaves to us.
+        options = {"implicit_vr": False, "little_endian": True, "force_encoding": True}
+        made.preamble = bytes(128)
+        made.file_meta.FileMetaInformationGroupLength = 0
     with disable_value_validation():
         made.file_meta.MediaStorageSOPInstanceUID = UID(made.get("SOPInstanceUID") or new_uid())
-        dcmwrite(file, made, enforce_file_format=True)
+        dcmwrite(file, made, **options)
     return file.getvalue()
+
+
+def with_value(file: bytes, tag: int | str, vr: str, value: bytes) -> bytes:
+    """Return a Part 10 *file* in explicit VR little endian that has one more element, or another in its place.
+
+    *tag* is a number or a keyword; the value's bytes are written as they are, whatever VR and length ask of them.
+    """
+    number = Tag(tag)
+    element = pack("<HH2s", number.group, number.element, vr.encode())
+    element += pack("<HL", 0, len(value)) if vr in _LONG else pack("<H", len(value))
+    start, meta_length = 144, int.from_bytes(file[140:144], "little")
+    position = end = start + meta_length
+    while end < len(file):
+        group, number_in_group, found, length = unpack_from("<HH2sH", file, end)
+        head = 8
+        if found.decode() in _LONG:
+            head, length = 12, int.from_bytes(file[end + 8 : end + 12], "little")
+        if (group, number_in_group) > (number.group, number.element):
+            break
+        position, end = end, end + head + length
+        if (group, number_in_group) != (number.group, number.element):
+            position = end
+    return file[:position] + element + value + file[end:]
+
+
+def file_with(tag: int | str, value: str, vr: str = "", **attributes: Any) -> bytes:
+    """Return a Part 10 file with a value as it is, padded to an even length; *vr* is that of the dictionary."""
+    vr = vr or dictionary_VR(Tag(tag))
+    content = value.encode()
+    return with_value(part10(**attributes), tag, vr, content + (b"\0" if vr == "UI" else b" ") * (len(content) % 2))
 
 
 def multipart(

@@ -20,6 +20,9 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 _ESCAPE = b"\x1b"
 
+_CHINESE = "\x1b$)A"
+"""Designates ISO 2022 IR 58. pydicom leaves it to the codec to take it away, and Python's does not."""
+
 _TEXT_DELIMITERS = {*b"\r\n\t\f\\"}
 _NAME_DELIMITERS = _TEXT_DELIMITERS | {*b"^="}
 """Characters after which the first character set applies again (PS3.5 §6.1.2.5.3)."""
@@ -65,7 +68,7 @@ def _decoder(encodings: list[str], delimiters: set[int]) -> Callable[[bytes], st
 
     def decode(value: bytes) -> str:
         if _ESCAPE in value:
-            return decode_bytes(value, encodings, delimiters)
+            return decode_bytes(value, encodings, delimiters).replace(_CHINESE, "")
         if value.isascii():  # all first character sets agree there
             return value.decode("ascii")
         return value.decode(first, "replace")

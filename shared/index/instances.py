@@ -84,10 +84,10 @@ def publish_and_confirm(
     return publish(connection, instances, now)
 
 
-def abandon(connection: Connection, versions: Sequence[int], now: datetime) -> None:
-    """Give reservations up; their blobs are due now. A version that was published after all stays."""
+def abandon(connection: Connection, versions: Sequence[int], due_at: datetime) -> None:
+    """Give reservations up; their blobs are due at *due_at*. A version that was published after all stays."""
     release(connection, versions)
-    discard(connection, _unpublished(connection, versions), now)
+    discard(connection, _unpublished(connection, versions), due_at)
 
 
 def find(connection: Connection, scope: Scope, *, after: int = 0, limit: int) -> list[StoredInstance]:
@@ -217,12 +217,16 @@ def _publish(
 ) -> dict[int, Refusal]:
     """Publish instances of one partition whose reservations hold; return those whose key is taken."""
     known = studies.look_up(connection, partition_id, [one.key for one in instances])
+    stored = {one.version: known.instances.get(one.key, 0) for one in instances}
     refused = {
         one.version: Refusal.ALREADY_STORED
         for one in instances
-        if one.key in known.instances and one.terms.replaced_due_at is None
+        if stored[one.version] and one.terms.replaced_due_at is None
     }
-    accepted = [one for one in instances if one.version not in refused]
+    # Of two replacements at once the newer version stays: study and series have its values. The other was there before.
+    outdated = [version for version, newer in stored.items() if version < newer and version not in refused]
+    discard(connection, outdated, now)
+    accepted = [one for one in instances if one.version not in refused and one.version not in outdated]
     if not accepted:
         return refused
     parents = studies.merge(connection, known, accepted)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from shared.backend import Backend
 from shared.dicom.attributes import tag_of
@@ -40,6 +41,8 @@ _LAST_UID = tag_of("SeriesInstanceUID")
 _PREAMBLE_BYTES = 128
 _INSTANCE_BYTES = 8 * 1024
 """Of memory that an instance takes beside its file, for the batch's bound."""
+_LONGEST_WRITE = timedelta(hours=1)
+"""A thread that writes a file may go on after its request was given up; only then is the file removed for good."""
 _MAX_FILES = 50_000
 """In one request: each leaves an outcome in memory until the answer."""
 
@@ -130,7 +133,8 @@ class _Transaction:
         if self._reserved:
             versions, self._reserved = sorted(self._reserved), set()
             with contextlib.suppress(DicomwebError):
-                await asyncio.shield(self._backend.index.write(abandon, versions, self._backend.now()))
+                due_at = self._backend.now() + _LONGEST_WRITE
+                await asyncio.shield(self._backend.index.write(abandon, versions, due_at))
 
     async def _take(self, position: int, chunks: AsyncIterator[Buffer]) -> Outcome:
         settings = self._backend.settings

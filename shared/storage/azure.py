@@ -37,7 +37,7 @@ from azure.storage.blob.aio import BlobClient, BlobServiceClient
 
 from shared.errors import Conflict, DicomwebError, InvalidRequest, NotFound, Unavailable
 from shared.model import Buffer, ByteStream
-from shared.storage.blobs import CHECK_BLOB, Record, check_record, is_blob_name, is_record_name
+from shared.storage.blobs import CHECK_BLOB, Record, StoredBlob, check_record, is_blob_name, is_record_name
 from shared.storage.credentials import RANGE_BYTES, close
 from shared.storage.pieces import joined
 
@@ -64,10 +64,15 @@ class AzureBlobs:
         Its name.
     concurrency
         Blobs of one call that are written or deleted side by side.
+    listed_at_once
+        Blobs on one page of a listing, 5,000 at most.
     """
 
-    def __init__(self, service: BlobServiceClient, *, container: str = "dicom", concurrency: int = 8) -> None:
+    def __init__(
+        self, service: BlobServiceClient, *, container: str = "dicom", concurrency: int = 8, listed_at_once: int = 5000
+    ) -> None:
         self._service = service
+        self._listed_at_once = listed_at_once
         self._container = service.get_container_client(container)
         self._concurrency = concurrency
 
@@ -106,6 +111,16 @@ class AzureBlobs:
     async def delete(self, names: Sequence[str]) -> list[DicomwebError | None]:
         """Remove blobs and return each one's error, in order; one that is not there counts as removed."""
         return await _errors_of([partial(self._delete, name) for name in names], self._concurrency)
+
+    async def list(self, prefix: str = "", after: str = "") -> AsyncIterator[StoredBlob]:
+        """Yield the blobs whose names begin with *prefix* and sort behind *after*, by name.
+
+        The service is asked from *prefix* on: what sorts up to *after* is read and passed over.
+        """
+        listed = self._container.list_blobs(prefix or None, results_per_page=self._listed_at_once)
+        while (found := await _next(listed)) is not None:
+            if found.name > after and is_blob_name(found.name):
+                yield StoredBlob(found.name, found.size, found.last_modified)
 
     async def check(self) -> None:
         """Raise `Unavailable` when blobs cannot be written and read now."""
@@ -273,7 +288,8 @@ def _record(row: TableEntity) -> Record:
     return Record(row["PartitionKey"], row["RowKey"], row["body"], row.metadata["etag"] or "")
 
 
-async def _next(rows: AsyncIterator[TableEntity]) -> TableEntity | None:
+async def _next(rows: AsyncIterator[_Result]) -> _Result | None:
+    """Return the next of what is listed; None at the end, and where nothing was ever written."""
     with suppress(NotFound), _reading():
         return await anext(rows, None)
     return None

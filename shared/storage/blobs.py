@@ -7,6 +7,7 @@ can see it. Names hold numbers, never anything of a patient.
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from zlib import crc32
 
@@ -24,14 +25,33 @@ _BLOB_NAME = re.compile(rf"{_WORD}(/{_WORD}){{0,7}}")
 _RECORD_NAME = re.compile(_WORD)
 
 
+VERSIONS_OF_BLOCK = 256
+_INSTANCE_BLOB = re.compile(r"instances/[0-9a-f]{3}/([0-9]{12})\.dcm")
+
+
 def instance_blob(version: int) -> str:
     """Return the blob name of the file of one instance's *version*.
 
     Neighbouring versions share a folder, so that a batch syncs one folder entry; blocks of 256 are spread
     over 4,096 prefixes, so that Azure Storage can divide the load.
     """
-    spread = crc32((version >> 8).to_bytes(8, "big")) & 0xFFF
-    return f"instances/{spread:03x}/{version:012d}.dcm"
+    return f"instances/{_prefix(version // VERSIONS_OF_BLOCK):03x}/{version:012d}.dcm"
+
+
+def version_of(name: str) -> int | None:
+    """Return the version whose `instance_blob` is called *name*; None when there is none."""
+    match = _INSTANCE_BLOB.fullmatch(name)
+    version = int(match[1]) if match else None
+    return version if version is not None and instance_blob(version) == name else None
+
+
+def blocks_by_name(last: int) -> Sequence[int]:
+    """Return the first version of each block up to version *last*, in the order in which their blobs are listed."""
+    return [block * VERSIONS_OF_BLOCK for block in sorted(range(last // VERSIONS_OF_BLOCK + 1), key=_prefix)]
+
+
+def _prefix(block: int) -> int:
+    return crc32(block.to_bytes(8, "big")) & 0xFFF
 
 
 def is_blob_name(name: str) -> bool:
@@ -50,6 +70,15 @@ def check_record(kind: str, name: str, body: bytes) -> None:
         raise InvalidRequest("A record cannot have this kind or name.")
     if len(body) > MAX_RECORD_BYTES:
         raise PayloadTooLarge(f"A record of {len(body)} bytes; it may have {MAX_RECORD_BYTES}.")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """A blob as a listing shows it; `modified` is when it was written, by the storage's clock."""
+
+    name: str
+    length_bytes: int
+    modified: datetime
 
 
 class BlobStore(Protocol):
@@ -85,6 +114,18 @@ class BlobStore(Protocol):
 
     async def delete(self, names: Sequence[str]) -> list[DicomwebError | None]:
         """Remove blobs and return each one's error, in order; one that is not there counts as removed."""
+
+    def list(self, prefix: str = "", after: str = "") -> AsyncIterator[StoredBlob]:
+        """Yield the blobs whose names begin with *prefix* and sort behind *after*, by name, a page at a time.
+
+        One that is written or removed meanwhile may be missing or not. Names are compared character by character:
+        what `instance_blob` gives sorts by prefix, then by version.
+
+        Raises
+        ------
+        Unavailable
+            When the storage does not answer, also between blobs.
+        """
 
     async def check(self) -> None:
         """Raise `Unavailable` when blobs cannot be written and read now."""

@@ -8,9 +8,10 @@ import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 from shared.errors import NotFound, Unavailable
 from shared.model import Buffer
@@ -33,6 +34,10 @@ _REASONS = {
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
+
+
+Found: TypeAlias = tuple[str, int, datetime]
+"""A file below a folder: its name there, its length in bytes, and when it was written."""
 
 
 class Workers:
@@ -167,6 +172,39 @@ class OpenFile:
     def __del__(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def walk(root: Path, prefix: str, after: str, is_name: Callable[[str], bool]) -> Iterator[Found]:
+    """Yield the files below *root* whose names begin with *prefix* and sort behind *after*, by name.
+
+    *is_name* tells whether a file can be called this; others, and folders that could hold none, are passed over.
+    """
+    folder, _, _ = prefix.rpartition("/")
+    if not folder or is_name(folder):
+        yield from _walk(root, f"{folder}/" if folder else "", (prefix, after), is_name)
+
+
+def _walk(root: Path, folder: str, bounds: tuple[str, str], is_name: Callable[[str], bool]) -> Iterator[Found]:
+    prefix, after = bounds
+    try:
+        with reading(), os.scandir(root / folder) as entries:
+            # A folder sorts where the names of what is in it do.
+            names = sorted(folder + one.name + "/" * one.is_dir() for one in entries if is_name(folder + one.name))
+    except NotFound:
+        return
+    for name in names:
+        if name.endswith("/"):
+            if (name.startswith(prefix) or prefix.startswith(name)) and (name > after or after.startswith(name)):
+                yield from _walk(root, name, bounds, is_name)
+        elif name.startswith(prefix) and name > after:
+            with suppress(NotFound):  # it may be gone by now
+                yield name, *_length_and_time(root / name)
+
+
+def _length_and_time(path: Path) -> tuple[int, datetime]:
+    with reading():
+        status = path.stat()
+    return status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
 
 
 def sync_folder(folder: Path) -> None:

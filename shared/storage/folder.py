@@ -5,15 +5,16 @@ What has returned is on the disk: the bytes of a file, its entry in its folder, 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from typing import TypeAlias
 
 from shared.errors import Conflict, DicomwebError, InvalidRequest, NotFound, Unavailable
 from shared.model import Buffer, ByteStream
 from shared.storage import files
-from shared.storage.blobs import CHECK_BLOB, Record, check_record, is_blob_name, is_record_name
+from shared.storage.blobs import CHECK_BLOB, Record, StoredBlob, check_record, is_blob_name, is_record_name
 from shared.storage.pieces import joined
 
 _THREADS = 8
@@ -21,6 +22,9 @@ _CHUNK_BYTES = 2**20
 _OPEN_FILES = 64
 """Files of one batch that are written before the first of them is synced."""
 _LISTED_AT_ONCE = 64
+_BLOBS_LISTED_AT_ONCE = 1000
+
+_Errors: TypeAlias = list[DicomwebError | None]  # behind a method called `list` that name is the method's
 
 
 class FolderBlobs:
@@ -59,6 +63,13 @@ class FolderBlobs:
         """Remove blobs and return each one's error, in order; one that is not there counts as removed."""
         return await self._writers.run(self._delete, names)
 
+    async def list(self, prefix: str = "", after: str = "") -> AsyncIterator[StoredBlob]:
+        """Yield the blobs whose names begin with *prefix* and sort behind *after*, by name."""
+        found = files.walk(self._root, prefix, after, is_blob_name)
+        while some := await self._readers.run(_page, found):
+            for one in some:
+                yield one
+
     async def check(self) -> None:
         """Raise `Unavailable` when blobs cannot be written and read now."""
         [error] = await self.write([(CHECK_BLOB, b"ok")])
@@ -74,14 +85,14 @@ class FolderBlobs:
         self._writers.close()
         self._readers.close()
 
-    def _write(self, blobs: Sequence[tuple[str, Buffer]]) -> list[DicomwebError | None]:
-        errors: list[DicomwebError | None] = []
+    def _write(self, blobs: Sequence[tuple[str, Buffer]]) -> _Errors:
+        errors: _Errors = []
         remaining = iter(blobs)
         while some := list(islice(remaining, _OPEN_FILES)):
             errors += self._write_some(some)
         return errors
 
-    def _write_some(self, blobs: Sequence[tuple[str, Buffer]]) -> list[DicomwebError | None]:
+    def _write_some(self, blobs: Sequence[tuple[str, Buffer]]) -> _Errors:
         """Write all files, then sync all: the first sync does much of what the others would wait for."""
         begun = [self._begin(name, content) for name, content in blobs]
         return _synced([one if isinstance(one, DicomwebError) else _finished(one) for one in begun])
@@ -126,7 +137,7 @@ class FolderBlobs:
             at += len(chunk)
             yield chunk
 
-    def _delete(self, names: Sequence[str]) -> list[DicomwebError | None]:
+    def _delete(self, names: Sequence[str]) -> _Errors:
         return _synced([self._removed(name) for name in names])
 
     def _removed(self, name: str) -> Path | DicomwebError | None:
@@ -217,6 +228,10 @@ class FolderRecords:
             with files.locked(path.parent):
                 files.remove(path)
                 files.sync_folder(path.parent)
+
+
+def _page(found: Iterator[files.Found]) -> Sequence[StoredBlob]:
+    return [StoredBlob(*one) for one in islice(found, _BLOBS_LISTED_AT_ONCE)]
 
 
 def _finish(file: files.NewFile) -> None:

@@ -28,6 +28,7 @@ logging.getLogger("uvicorn.access").addFilter(lambda _: False)
 logging.getLogger("azure").setLevel(logging.WARNING)
 
 _DRAIN_BYTES = 4 * 2**20
+_MARKUP = re.compile("<|%3c", re.IGNORECASE)
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -117,6 +118,8 @@ async def respond(http: HttpRequest, endpoint: _Endpoint) -> Response:
 
 
 async def _handle(http: HttpRequest, rules: VersionRules, body: "_Body", endpoint: _Endpoint) -> Response:
+    if _MARKUP.search(http.url.query):
+        raise InvalidRequest("The query string holds '<', which is not allowed.")
     context = backend()
     body.limit(context.settings.max_request_bytes)
     name = http.path_params.get("partition")

@@ -103,6 +103,16 @@ def test_bad_uid_in_path(client: Client, path: str, uid: str) -> None:
     assert any(name in answer.text for name in ("study", "series", "instance"))
 
 
+@pytest.mark.parametrize("query", ["PatientName=<b", "PatientName=%3Cb", "x=%3cb", "<=1", "limit=5&%3C"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_markup(client: Client, method: str, query: str) -> None:
+    """A query string with `<`, written or encoded, is 400 at every route (common.md, "Error bodies")."""
+    answer = client.http.request(method, f"/studies?{query}", headers={"Content-Type": "application/dicom"})
+
+    assert answer.status_code == 400
+    assert "query string" in answer.text
+
+
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 def test_unknown_method(client: Client, method: str) -> None:
     """A method that no route has is 404, as the Functions host answers, and the next request is served."""

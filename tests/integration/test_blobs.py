@@ -5,6 +5,7 @@ import os
 import re
 import tracemalloc
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -13,7 +14,7 @@ import pytest
 from shared.errors import InvalidRequest, NotFound, Unavailable
 from shared.model import Buffer
 from shared.storage.azure import AzureBlobs
-from shared.storage.blobs import BlobStore
+from shared.storage.blobs import BlobStore, blocks_by_name, instance_blob, version_of
 from shared.storage.credentials import blob_service
 from shared.storage.folder import FolderBlobs
 
@@ -297,6 +298,127 @@ async def test_delete_empty_store(blobs: BlobStore) -> None:
     assert await blobs.delete(["a"]) == [None]
 
 
+_LISTED = ["a-b", "a.c", "a/1", "a/2/x", "a/2x", "a0", "ab/1", "b/1"]
+"""In the order of their characters: a folder's blobs come behind `a-b` and `a.c` and before `a0`."""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "after", "names"),
+    [
+        ("", "", _LISTED),
+        ("a/", "", ["a/1", "a/2/x", "a/2x"]),
+        ("a", "", _LISTED[:-1]),
+        ("a/2", "", ["a/2/x", "a/2x"]),
+        ("a/2/x", "", ["a/2/x"]),
+        ("a/2/xx", "", []),
+        ("", "a/1", ["a/2/x", "a/2x", "a0", "ab/1", "b/1"]),
+        ("", "a/2/w", ["a/2/x", "a/2x", "a0", "ab/1", "b/1"]),
+        ("", "a/2/x", ["a/2x", "a0", "ab/1", "b/1"]),
+        ("a/", "a/2/x", ["a/2x"]),
+        ("", "a/", ["a/1", "a/2/x", "a/2x", "a0", "ab/1", "b/1"]),
+        ("b", "a", ["b/1"]),
+        ("a", "b", []),
+        ("", "z", []),
+        ("..", "", []),
+        ("../", "", []),
+        ("a/../", "", []),
+    ],
+)
+async def test_list(blobs: BlobStore, prefix: str, after: str, names: list[str]) -> None:
+    """Blobs are listed by name, those that begin with the prefix and sort behind another name."""
+    await blobs.write([(name, b"bytes") for name in reversed(_LISTED)])
+
+    assert [blob.name async for blob in blobs.list(prefix, after)] == names
+
+
+async def test_list_facts(blobs: BlobStore) -> None:
+    """A listed blob has its length, streamed or not, and the time when it was written."""
+    before = datetime.now(UTC) - timedelta(seconds=2)  # Azure tells whole seconds
+    await blobs.write([("a/1", bytes(12_345)), ("a/2", b"")])
+    await blobs.write_stream("a/3", streamed(bytes(6 * MIB), b"end"))
+
+    listed = [blob async for blob in blobs.list()]
+
+    assert [(blob.name, blob.length_bytes) for blob in listed] == [("a/1", 12_345), ("a/2", 0), ("a/3", 6 * MIB + 3)]
+    assert all(before <= blob.modified <= datetime.now(UTC) + timedelta(seconds=1) for blob in listed)
+
+
+async def test_list_empty_store(blobs: BlobStore) -> None:
+    """Where nothing was ever written nothing is listed."""
+    assert [blob async for blob in blobs.list()] == []
+    assert [blob async for blob in blobs.list("a/b")] == []
+
+
+async def test_list_while_deleting(blobs: BlobStore) -> None:
+    """What is removed while it is listed is no error, and the others are all listed."""
+    names = [f"a/{number:03d}" for number in range(100)]
+    await blobs.write([(name, b"bytes") for name in names])
+
+    listed = []
+    async for blob in blobs.list():
+        listed.append(blob.name)
+        if len(listed) == 1:
+            await blobs.delete(names[50:])
+
+    assert listed[:50] == names[:50]
+    assert set(listed[50:]) <= set(names[50:])
+
+
+async def test_list_pages(tmp_path: Path) -> None:
+    """More blobs than one page holds are all listed, once each."""
+    folder = tmp_path / "blobs" / "a"
+    folder.mkdir(parents=True)
+    for number in range(2100):
+        (folder / f"{number:05d}").touch()
+    blobs = FolderBlobs(tmp_path / "blobs")
+
+    assert [blob.name async for blob in blobs.list()] == [f"a/{number:05d}" for number in range(2100)]
+    await blobs.close()
+
+
+async def test_list_pages_azure(azurite: str) -> None:
+    """The pages of the Blob service are joined."""
+    service = blob_service(azurite, None, None)
+    blobs = AzureBlobs(service, container="pages", listed_at_once=3)
+    await blobs.write([(f"a/{number}", b"") for number in range(8)])
+
+    assert [blob.name async for blob in blobs.list()] == [f"a/{number}" for number in range(8)]
+    await blobs.close()
+
+
+async def test_list_instances(blobs: BlobStore) -> None:
+    """Blocks by name, and the versions of each block, are the order in which instances' blobs are listed."""
+    versions = [1, 255, 256, 257, 5_000, 70_000, 70_001]
+    await blobs.write([(instance_blob(version), b"") for version in versions])
+
+    listed = [version_of(blob.name) async for blob in blobs.list("instances/")]
+
+    firsts = blocks_by_name(max(versions))
+    assert listed == sorted(versions, key=lambda version: (firsts.index(version - version % 256), version))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a", "instances/000/000000000001.dcm", "instances/1/1.dcm", f"{instance_blob(1)}x", f"x{instance_blob(1)}"],
+)
+def test_version_of_other_name(name: str) -> None:
+    """A name that is no instance's has no version, also one in another place than it would have."""
+    assert version_of(name) is None
+
+
+async def test_folder_list_ignores_strangers(tmp_path: Path) -> None:
+    """Files that cannot be blobs, those being written under another name among them, are not listed."""
+    blobs = FolderBlobs(tmp_path)
+    await blobs.write([("a/1", b"bytes")])
+    for name in (".hidden", "a/.1.0123", "a/with blank", "~"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".folder").mkdir()
+    (tmp_path / ".folder" / "1").write_bytes(b"x")
+
+    assert [blob.name async for blob in blobs.list()] == ["a/1"]
+    await blobs.close()
+
+
 async def test_check(blobs: BlobStore) -> None:
     """A store that works passes its check, the first time and again."""
     await blobs.check()
@@ -356,7 +478,7 @@ async def test_service_down(down: AzureBlobs) -> None:
     async with asyncio.timeout(30):
         errors = await errors_of_all(down)
 
-    assert [type(error) for error in errors] == [Unavailable] * 5
+    assert [type(error) for error in errors] == [Unavailable] * 6
 
 
 async def test_service_refuses(azurite: str) -> None:
@@ -366,14 +488,18 @@ async def test_service_refuses(azurite: str) -> None:
     errors = await errors_of_all(store)
 
     await store.close()
-    assert [type(error) for error in errors] == [Unavailable] * 5
+    assert [type(error) for error in errors] == [Unavailable] * 6
 
 
 async def errors_of_all(store: BlobStore) -> list[BaseException | None]:
     """Do everything a store can do and return what goes wrong."""
     results = await asyncio.gather(store.write([("a", b"")]), store.delete(["a"]))
     raised = await asyncio.gather(
-        store.read("a"), store.check(), store.write_stream("a", streamed(bytes(11 * MIB))), return_exceptions=True
+        store.read("a"),
+        store.check(),
+        store.write_stream("a", streamed(bytes(11 * MIB))),
+        anext(store.list()),
+        return_exceptions=True,
     )
     return [error for errors in results for error in errors] + [
         one if isinstance(one, BaseException) else None for one in raised

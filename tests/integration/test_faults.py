@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,15 @@ from shared.index.database import Index
 from shared.index.garbage import backlog
 from shared.index.instances import abandon, find, publish, reserve
 from shared.index.migrate import migrate
-from shared.model import DEFAULT_PARTITION, Buffer, Outcome, Scope, Wish
+from shared.model import DEFAULT_PARTITION, NO_TERMS, Buffer, ByteStream, Outcome, Scope, StoreTerms, Wish
+from shared.services.acceptance import StoreRequest
+from shared.services.cleanup import clean_up
+from shared.services.consistency import check
 from shared.services.retrieve import retrieve
-from shared.services.store import StoreRequest, store
+from shared.services.store import store
 from shared.settings import Settings
 from shared.storage.blobs import BlobStore, instance_blob
+from shared.storage.folder import FolderBlobs
 from shared.versions import RULES
 from shared.web.multipart import write_parts
 from tests.factories import part10
@@ -80,15 +86,16 @@ async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
     await opened.close()
 
 
-async def _store(backend: Backend, *files: bytes) -> list[Outcome]:
+async def _store(backend: Backend, *files: bytes, terms: StoreTerms = NO_TERMS) -> list[Outcome]:
     async def one(file: bytes) -> AsyncIterator[Buffer]:
-        yield file
+        for start in range(0, len(file), 12_000):
+            yield file[start : start + 12_000]
 
     async def every() -> AsyncIterator[AsyncIterator[Buffer]]:
         for file in files:
             yield one(file)
 
-    return await store(every(), StoreRequest(DEFAULT_PARTITION, None, RULES["2"]), backend)
+    return await store(every(), StoreRequest(DEFAULT_PARTITION, None, RULES["2"], terms), backend)
 
 
 async def _count(backend: Backend) -> int:
@@ -195,3 +202,211 @@ async def test_abandon_fails(backend: Backend) -> None:
 
     with pytest.raises(Unavailable):
         await _store(faulty, part10(pixel_bytes=100))
+
+
+Fault = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Makes a call, or not, and goes wrong."""
+
+
+async def _before(call: Callable[[], Awaitable[Any]]) -> Any:
+    del call
+    raise Unavailable("injected")
+
+
+async def _after(call: Callable[[], Awaitable[Any]]) -> Any:
+    await call()
+    raise Unavailable("injected")
+
+
+async def _unexpected_before(call: Callable[[], Awaitable[Any]]) -> Any:
+    del call
+    raise RuntimeError("injected")
+
+
+async def _unexpected_after(call: Callable[[], Awaitable[Any]]) -> Any:
+    await call()
+    raise RuntimeError("injected")
+
+
+async def _cancelled_at_once(call: Callable[[], Awaitable[Any]]) -> Any:
+    _cancel()
+    return await call()
+
+
+async def _cancelled_during(call: Callable[[], Awaitable[Any]]) -> Any:
+    asyncio.get_running_loop().call_later(0.0005, _cancelling())
+    return await call()
+
+
+async def _cancelled_after(call: Callable[[], Awaitable[Any]]) -> Any:
+    await call()
+    _cancel()
+    await asyncio.sleep(0)
+
+
+def _cancelling() -> Callable[[], object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancel
+
+
+def _cancel() -> None:
+    _cancelling()()
+
+
+FAULTS = (
+    _before,
+    _after,
+    _unexpected_before,
+    _unexpected_after,
+    _cancelled_at_once,
+    _cancelled_during,
+    _cancelled_after,
+)
+
+
+class Steps:
+    """Calls of index and storage, counted from 0, of which the one whose turn is *failing* has a *fault*."""
+
+    def __init__(self, failing: int = -1, fault: Fault = _before) -> None:
+        self._failing, self._fault, self.count = failing, fault, 0
+
+    async def take(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        self.count += 1
+        return await (self._fault(call) if self.count - 1 == self._failing else call())
+
+
+class SteppedBlobs:
+    """A blob store each of whose calls is a step; what `write` cannot do it says of each blob."""
+
+    def __init__(self, blobs: BlobStore, steps: Steps) -> None:
+        self._blobs, self._steps = blobs, steps
+
+    async def write(self, blobs: Sequence[tuple[str, Buffer]]) -> list[DicomwebError | None]:
+        try:
+            done: list[DicomwebError | None] = await self._steps.take(lambda: self._blobs.write(blobs))
+        except Unavailable as error:
+            return [error] * len(blobs)
+        return done
+
+    async def write_stream(self, name: str, chunks: AsyncIterable[Buffer]) -> int:
+        length: int = await self._steps.take(lambda: self._blobs.write_stream(name, chunks))
+        return length
+
+    async def read(self, name: str, *, start: int = 0, length: int | None = None) -> ByteStream:
+        opened: ByteStream = await self._steps.take(lambda: self._blobs.read(name, start=start, length=length))
+        return opened
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._blobs, name)
+
+
+class SteppedIndex(Index):
+    """An index each of whose calls is a step."""
+
+    def __init__(self, index: Index, steps: Steps) -> None:
+        self._index, self._steps = index, steps
+
+    async def read(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await self._steps.take(lambda: self._index.read(work, *args, **kwargs))
+
+    async def write(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return await self._steps.take(lambda: self._index.write(work, *args, **kwargs))
+
+    async def write_each(self, work: Callable[..., Any], items: Any, now: Any) -> Any:
+        return await self._steps.take(lambda: self._index.write_each(work, items, now))
+
+
+def _stepped(backend: Backend, steps: Steps) -> Backend:
+    return replace(backend, blobs=SteppedBlobs(backend.blobs, steps), index=SteppedIndex(backend.index, steps))
+
+
+_SMALL, _STREAMED = 100, 25_000
+
+
+def _files(study: str, patient: str) -> dict[str, bytes]:
+    """Return three small files and a streamed one by SOP Instance UID, the same UIDs for each patient."""
+    uids = [f"{study}.{number}" for number in range(4)]
+    return {
+        uid: part10(
+            StudyInstanceUID=study,
+            SeriesInstanceUID=f"{study}.9",
+            SOPInstanceUID=uid,
+            PatientID=patient,
+            pixel_bytes=_STREAMED if number == 2 else _SMALL,
+        )
+        for number, uid in enumerate(uids)
+    }
+
+
+async def _visible(backend: Backend, study: str) -> dict[str, bytes]:
+    found = await backend.index.read(find, Scope(DEFAULT_PARTITION.key, study), limit=100)
+    contents = [
+        b"".join([part async for part in await backend.blobs.read(instance_blob(one.version))]) for one in found
+    ]
+    assert [len(content) for content in contents] == [one.length_bytes for one in found]
+    return {one.key.instance: content for one, content in zip(found, contents, strict=True)}
+
+
+async def _settled(backend: Backend) -> None:
+    """Return when everything that was begun is done, also what nobody waits for."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
+    await backend.blobs.delete([])
+    await backend.index.write(backlog)
+
+
+async def _check_far_ahead(backend: Backend) -> None:
+    """Clean up, long after everything has expired; then index, blobs and change feed must agree."""
+    later = replace(backend, now=lambda: datetime.now(UTC) + timedelta(days=400))
+    await clean_up(later)
+    report = await check(later, is_deep=True)
+    assert report.findings == {}
+    assert report.blobs == report.instances
+
+
+@pytest.fixture
+async def single(backend: Backend, tmp_path: Path) -> AsyncIterator[Backend]:
+    """The backend with one thread that writes blobs, so that one can wait for what it does."""
+    blobs = FolderBlobs(tmp_path / "blobs", threads=1)
+    yield replace(backend, blobs=blobs)
+    await blobs.close()
+
+
+@pytest.mark.parametrize("replaces", [False, True], ids=["POST", "PUT"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__.strip("_").replace("_", " "))
+async def test_each_step(single: Backend, fault: Fault, replaces: bool) -> None:
+    """Whichever call of a Store fails: all or nothing is visible, what is left can be cleaned up, and a retry works."""
+    terms = StoreTerms(replaced_due_at=datetime.now(UTC)) if replaces else NO_TERMS
+    steps = Steps()
+    failing = 0
+    while failing <= steps.count:
+        study = f"1.2.{failing + 1}"
+        old, new = _files(study, "old") if replaces else {}, _files(study, "new")
+        if old:
+            await _store(single, *old.values(), terms=terms)
+        steps = Steps(failing, fault)
+        outcomes: list[Outcome] | None = None
+        with suppress(Unavailable, RuntimeError, asyncio.CancelledError):
+            outcomes = await asyncio.ensure_future(_store(_stepped(single, steps), *new.values(), terms=terms))
+        await _settled(single)
+
+        visible = await _visible(single, study)
+        if outcomes is None:
+            assert visible in (old, new), failing
+        else:
+            failures = [outcome.failure for outcome in outcomes]
+            assert set(failures) <= {None, 272}, failing
+            stored = {uid: new[uid] for uid, failure in zip(new, failures, strict=True) if failure is None}
+            assert visible == old | stored, failing
+        await _check_far_ahead(single)
+
+        again = await _store(single, *new.values(), terms=terms)
+        expected = [45070 if uid in visible and not replaces else None for uid in new]
+        assert [outcome.failure for outcome in again] == expected, failing
+        assert await _visible(single, study) == new, failing
+        failing += 1
+    await _check_far_ahead(single)
+
+    assert steps.count == failing - 1
+    assert steps.count >= (9 if replaces else 5)

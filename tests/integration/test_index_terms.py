@@ -98,6 +98,21 @@ def test_replace_in_one_call(connection: Connection) -> None:
     assert feed(connection) == [("Create", first), ("Update", second)]
 
 
+def test_replaced_before_it_was_published(connection: Connection) -> None:
+    """Of two replacements at once the newer version stays, whichever is published last; both were stored."""
+    first, second = reserve_any(connection, [new_instance(0, uids(1)).key] * 2, NOW)
+    newer = replace(new_instance(second, {**uids(1), "PatientID": "B"}), terms=REPLACES)
+    older = replace(new_instance(first, {**uids(1), "PatientID": "A"}), terms=REPLACES)
+
+    assert publish(connection, [newer], NOW) == [None]
+    assert publish(connection, [older], NOW) == [None]
+
+    assert [one.version for one in find(connection, EVERYTHING, limit=9)] == [second]
+    assert connection.execute(select(tables.study.c.patient_id)).scalar_one() == "b"
+    assert feed(connection) == [("Create", second)]
+    assert garbage.due(connection, NOW, 9) == [first]
+
+
 def test_replacement_of_another_study(connection: Connection) -> None:
     """The same SOP Instance UID in another series is another instance."""
     store(connection, uids(1))
@@ -109,12 +124,14 @@ def test_replacement_of_another_study(connection: Connection) -> None:
 
 def test_state_tells_replacements(connection: Connection) -> None:
     """A replacement below the highest version changes the state too."""
-    [first] = reserve_any(connection, [new_instance(0, uids(1)).key], NOW)
-    store(connection, uids(1), uids(1, 1, 2))
+    store(connection, uids(1))
+    [middle] = reserve_any(connection, [new_instance(0, uids(1)).key], NOW)
+    store(connection, uids(1, 1, 2))
     before = state(connection, Scope(1, "1.1"))
 
-    publish(connection, [replace(new_instance(first, uids(1)), terms=REPLACES)], NOW)
+    publish(connection, [replace(new_instance(middle, uids(1)), terms=REPLACES)], NOW)
 
+    assert find(connection, EVERYTHING, limit=1)[0].version == middle
     assert state(connection, Scope(1, "1.1")) != before
 
 

@@ -1,0 +1,67 @@
+"""Check that index, blobs and change feed agree: ``python -m shared.check`` with the settings of the app.
+
+Reads only, and may run beside the service; docs/operations.md says what each finding means. Exit code 0: nothing was
+found, 1: something was, 2: the check could not be done.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from shared.backend import open_backend
+from shared.errors import DicomwebError
+from shared.index.audit import require_database
+from shared.services.consistency import MEANINGS, Example, Report, check
+from shared.settings import InvalidSetting, Settings, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check what the settings in the environment name; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m shared.check", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--deep", action="store_true", help="read the header of each file, too")
+    parser.add_argument("--json", action="store_true", help="write one JSON object")
+    parser.add_argument("--examples", type=int, default=10, metavar="N", help="of each finding, by default 10")
+    given = parser.parse_args(arguments)
+    try:
+        report = asyncio.run(_check(read_settings(), is_deep=given.deep, most_examples=max(given.examples, 0)))
+    except (InvalidSetting, DicomwebError) as error:
+        sys.stderr.write(f"The check could not be done: {error}\n")
+        return 2
+    sys.stdout.write(_json(report) if given.json else "".join(f"{line}\n" for line in _lines(report)))
+    return 0 if report.is_clean else 1
+
+
+async def _check(settings: Settings, *, is_deep: bool, most_examples: int) -> Report:
+    require_database(settings.dicom_sql_url)
+    backend = open_backend(settings)
+    try:
+        return await check(backend, is_deep=is_deep, most_examples=most_examples)
+    finally:
+        await backend.close()
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"Looked at {report.instances} instances, {report.blobs} blobs and {report.headers} headers."
+    for name, finding in report.findings.items():
+        yield f"{name}: {finding.count} {MEANINGS[name]}"
+        yield from (f"  {_text(example)}" for example in finding.examples)
+    yield "Index, blobs and change feed agree." if report.is_clean else "docs/operations.md says what to do."
+
+
+def _text(example: Example) -> str:
+    parts = [] if example.version is None else [str(example.version)]
+    parts += [] if example.age_s is None else [f"{example.age_s} s old"]
+    return ", ".join([*parts, *filter(None, [example.detail])])
+
+
+def _json(report: Report) -> str:
+    found = {name: {"meaning": MEANINGS[name], **asdict(one)} for name, one in report.findings.items()}
+    looked_at = {"instances": report.instances, "blobs": report.blobs, "headers": report.headers}
+    return f"{json.dumps({'clean': report.is_clean, 'looked_at': looked_at, 'findings': found})}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

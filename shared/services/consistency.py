@@ -1,0 +1,279 @@
+"""Do the index, the blobs and the change feed agree? Reads only, in bounded memory, beside a live service.
+
+What a rule finds in the index is one statement's view and final. Blobs and index cannot be seen at one moment: what
+looks wrong there is looked at once more, in an order in which no Store, delete or cleanup could have made it look so.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from shared.backend import Backend
+from shared.dicom.attributes import tag_of
+from shared.dicom.header import HeaderReader
+from shared.dicom.validation import uid_value
+from shared.errors import NotFound, UnreadableFile
+from shared.index import audit
+from shared.index.audit import Known
+from shared.model import InstanceKey
+from shared.storage.blobs import (
+    CHECK_BLOB,
+    VERSIONS_OF_BLOCK,
+    BlobStore,
+    StoredBlob,
+    blocks_by_name,
+    instance_blob,
+    version_of,
+)
+
+MEANINGS: Mapping[str, str] = {
+    "blob_missing": "published instances whose blob is not there",
+    "blob_of_other_length": "published instances whose blob has another length than the index says",
+    "blob_unknown": "blobs that the index does not know",
+    "blob_unreadable": "published instances whose blob is not a readable DICOM file",
+    "blob_of_other_instance": "published instances whose blob holds another instance",
+    "to_be_removed": "published instances whose blob is to be removed",
+    "metadata_missing": "published instances without metadata",
+    "rows_without_instance": "versions with metadata or frames that are not published",
+    "study_row_differs": "published instances whose study's row is missing or is another study's",
+    "series_row_differs": "published instances whose series' row is missing or is another series'",
+    "study_empty": "rows of studies without instances",
+    "series_empty": "rows of series without instances",
+    "rows_without_study": "numbers of studies that have words, values or an expiry and no row",
+    "entry_missing": "published instances without an entry in the change feed",
+    "entry_twice": "versions with two entries of the same kind in the change feed",
+    "entry_without_begin": "versions whose change feed entry of a delete has none of a creation before it",
+    "entry_of_delete": "published instances whose delete is in the change feed",
+    "entry_without_end": "versions that are published no more and whose change feed does not say so",
+}
+"""Everything that can be found, and what its numbers are: versions, or where it says so numbers of rows."""
+
+_BLOCKS_AT_ONCE = 16
+_VERSIONS_AT_ONCE = 200
+_UIDS = [tag_of(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One case of a finding: its version or row, the age in seconds of a blob, and what was found."""
+
+    version: int | None
+    age_s: int | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Finding:
+    """How often something was found, and the first cases of it."""
+
+    count: int = 0
+    examples: list[Example] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at and what was found; `is_clean` when nothing was."""
+
+    instances: int = 0
+    blobs: int = 0
+    headers: int = 0
+    findings: dict[str, Finding] = field(default_factory=dict)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether index, blobs and change feed agree."""
+        return not self.findings
+
+
+async def check(backend: Backend, *, is_deep: bool = False, most_examples: int = 10) -> Report:
+    """Compare the index, the blobs and the change feed.
+
+    Parameters
+    ----------
+    is_deep
+        Whether the header of each file is read and its UIDs compared with the row's.
+    most_examples
+        Of each finding.
+
+    Raises
+    ------
+    Unavailable
+        Index or storage do not answer: nothing is known.
+    """
+    checker = _Checker(backend, most_examples)
+    last = await backend.index.read(audit.last_version)
+    await checker.compare_blobs(last, is_deep=is_deep)
+    for first in range(0, last + 1, audit.WINDOW):
+        await checker.apply_rules(first)
+    return checker.report
+
+
+class _Checker:
+    """One run and its report."""
+
+    def __init__(self, backend: Backend, most_examples: int) -> None:
+        self.report = Report()
+        self._backend = backend
+        self._begun = backend.now()
+        self._most_examples = most_examples
+
+    async def compare_blobs(self, last: int, *, is_deep: bool) -> None:
+        """Hold all blobs against the versions up to *last*, and what looks wrong once more."""
+        suspects: list[int] = []
+        unread: list[int] = []
+        async for version, known, blob in _side_by_side(
+            _known_by_name(last, self._backend), self._backend.blobs.list()
+        ):
+            self.report.blobs += blob is not None
+            self.report.instances += known is not None and known.length_bytes is not None
+            if version is None:
+                self._stray(blob)
+            elif _look_wrong(known, blob):
+                suspects.append(version)
+            elif is_deep and known is not None and known.length_bytes is not None:
+                unread.append(version)
+            if len(unread) == _VERSIONS_AT_ONCE:
+                suspects += await self._read_headers(unread)
+                unread.clear()
+            if len(suspects) >= _VERSIONS_AT_ONCE:
+                await self._look_again(suspects)
+                suspects.clear()
+        suspects += await self._read_headers(unread)
+        await self._look_again(suspects)
+
+    async def apply_rules(self, first: int) -> None:
+        """Apply every rule of the index and its change feed to the window from *first* on."""
+        index = self._backend.index
+        for rule in audit.RULES:
+            self._add(rule, *map(Example, await index.read(audit.broken, rule, first)))
+        for rule, versions in (await index.read(audit.broken_feed, first)).items():
+            self._add(rule, *map(Example, versions))
+
+    def _stray(self, blob: StoredBlob | None) -> None:
+        """Report a blob whose name is no instance's; the name may be anyone's, so it is not told."""
+        if blob is not None and blob.name != CHECK_BLOB and blob.modified < self._begun:
+            self._add("blob_unknown", self._example(None, blob, "a name that this service does not give"))
+
+    async def _look_again(self, versions: Sequence[int]) -> None:
+        """Report those of *versions* that are still wrong.
+
+        A blob is complete before its version is published and removed after that ends. So it is missing if it was not
+        there before the index still said published; and unknown, or too short, only if it still is so after the index
+        was asked.
+        """
+        for start in range(0, len(versions), _VERSIONS_AT_ONCE):
+            some = versions[start : start + _VERSIONS_AT_ONCE]
+            before = await self._blobs_of(some)
+            known = await self._backend.index.read(audit.known_of, some)
+            after = await self._blobs_of(some)
+            for version in some:
+                self._judge(version, known.get(version), before[version], after[version])
+
+    def _judge(self, version: int, known: Known | None, before: StoredBlob | None, after: StoredBlob | None) -> None:
+        if known is None:
+            if after is not None and after.modified < self._begun:
+                self._add("blob_unknown", self._example(version, after, f"{after.length_bytes} bytes"))
+        elif known.length_bytes is not None and before is None:
+            self._add("blob_missing", Example(version))
+        elif known.length_bytes is not None and after is not None and after.length_bytes != known.length_bytes:
+            detail = f"{after.length_bytes} bytes, {known.length_bytes} expected"
+            self._add("blob_of_other_length", self._example(version, after, detail))
+
+    async def _blobs_of(self, versions: Sequence[int]) -> Mapping[int, StoredBlob | None]:
+        blobs = self._backend.blobs
+        free = asyncio.Semaphore(self._backend.settings.blob_concurrency)
+
+        async def one(version: int) -> StoredBlob | None:
+            async with free:
+                return await _stored_blob(instance_blob(version), blobs)
+
+        return dict(zip(versions, await asyncio.gather(*map(one, versions)), strict=True))
+
+    async def _read_headers(self, versions: Sequence[int]) -> list[int]:
+        """Compare what files and rows call instances; return the versions whose blobs are not there any more."""
+        keys = await self._backend.index.read(audit.keys_of, versions) if versions else {}
+        free = asyncio.Semaphore(self._backend.settings.blob_concurrency)
+
+        async def one(version: int, key: InstanceKey) -> int | None:
+            async with free:
+                try:
+                    uids = await _read_uids(instance_blob(version), self._backend.blobs)
+                except UnreadableFile:  # its text may quote the file
+                    self._add("blob_unreadable", Example(version))
+                except NotFound:
+                    return version
+                else:
+                    if uids != [key.study, key.series, key.instance]:
+                        self._add("blob_of_other_instance", Example(version))
+                self.report.headers += 1
+                return None
+
+        gone = await asyncio.gather(*(one(version, key) for version, key in keys.items()))
+        return [version for version in gone if version is not None]
+
+    def _example(self, version: int | None, blob: StoredBlob, detail: str) -> Example:
+        return Example(version, int((self._backend.now() - blob.modified).total_seconds()), detail)
+
+    def _add(self, name: str, *examples: Example) -> None:
+        if examples:
+            finding = self.report.findings.setdefault(name, Finding())
+            finding.count += len(examples)
+            finding.examples += examples[: self._most_examples - len(finding.examples)]
+
+
+async def _known_by_name(last: int, backend: Backend) -> AsyncIterator[Known]:
+    """Yield the versions up to *last* that the index knows, in the order in which blobs are listed."""
+    blocks = blocks_by_name(last)
+    for start in range(0, len(blocks), _BLOCKS_AT_ONCE):
+        spans = [(first, first + VERSIONS_OF_BLOCK - 1) for first in blocks[start : start + _BLOCKS_AT_ONCE]]
+        known = await backend.index.read(audit.known_between, spans)
+        for first, end in spans:
+            for version in range(first, end + 1):
+                if version in known:
+                    yield known[version]
+
+
+async def _side_by_side(
+    known: AsyncIterator[Known], blobs: AsyncIterator[StoredBlob]
+) -> AsyncIterator[tuple[int | None, Known | None, StoredBlob | None]]:
+    """Merge two streams, both in order of names: a version with what is known and what is stored of it."""
+    blob = await anext(blobs, None)
+    async for one in known:
+        name = instance_blob(one.version)
+        while blob is not None and blob.name < name:
+            yield version_of(blob.name), None, blob
+            blob = await anext(blobs, None)
+        if blob is None or blob.name != name:
+            yield one.version, one, None
+        else:
+            yield one.version, one, blob
+            blob = await anext(blobs, None)
+    while blob is not None:
+        yield version_of(blob.name), None, blob
+        blob = await anext(blobs, None)
+
+
+def _look_wrong(known: Known | None, blob: StoredBlob | None) -> bool:
+    if known is None:
+        return True
+    return known.length_bytes is not None and (blob is None or blob.length_bytes != known.length_bytes)
+
+
+async def _stored_blob(name: str, blobs: BlobStore) -> StoredBlob | None:
+    async for blob in blobs.list(prefix=name):
+        if blob.name == name:
+            return blob
+    return None
+
+
+async def _read_uids(name: str, blobs: BlobStore) -> list[str]:
+    """Return the UIDs of study, series and instance in a file; of a large one only the beginning is read."""
+    reader = HeaderReader()
+    async with aclosing(await blobs.read(name)) as chunks:
+        async for chunk in chunks:
+            await asyncio.to_thread(reader.feed, chunk)
+            if all(tag in reader.dataset for tag in _UIDS):
+                return [uid_value(reader.dataset, tag) for tag in _UIDS]
+    dataset = reader.finish().dataset
+    return [uid_value(dataset, tag) for tag in _UIDS]

@@ -1,0 +1,1 @@
+"""Stores of full size; `make soak` runs them, `make test` small ones."""
