@@ -27,11 +27,6 @@ class Unwritable(Exception):
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
-def pad(value: bytes, vr: str) -> bytes:
-    """Return *value* with an even length (PS3.5 §6.2): text with a blank, UIDs and binary values with a NUL."""
-    return value + PADDING.get(vr, b" ") if len(value) % 2 else value
-
-
 def binary(text: object) -> bytes:
     """Return the bytes of an `InlineBinary`, which some clients wrap in a list (PS3.18 §F.2.7)."""
     if isinstance(text, list) and len(text) == 1:

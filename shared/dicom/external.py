@@ -53,10 +53,13 @@ def value_problem(value: ExternalValue) -> str | None:
 
 
 def with_external(dataset: Mapping[str, Any], values: Iterable[ExternalValue]) -> dict[str, Any]:
-    """Return a DICOM JSON object with the external values of its study, and the private creators of their blocks."""
+    """Return a DICOM JSON object with the external values of its study, and the private creators of their blocks.
+
+    A creator that the data set has stays: it speaks for the other elements of that block.
+    """
     merged = dict(dataset)
     for value in values:
-        merged[f"{value.tag[:4]}00{value.tag[4:6]}"] = {"vr": "LO", "Value": [_CREATOR]}
+        merged.setdefault(f"{value.tag[:4]}00{value.tag[4:6]}", {"vr": "LO", "Value": [_CREATOR]})
         merged[value.tag] = _element(value)
     return {tag: merged[tag] for tag in sorted(merged)}
 

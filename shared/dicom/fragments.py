@@ -23,6 +23,8 @@ class Fragments:
     ----------
     extended
         Values of the Extended Offset Table and its Lengths by tag, as far as the file has them.
+    is_closed
+        Whether their end was there, so that the last one is whole.
     basic
         Value of the Basic Offset Table; None before it has been read.
     starts
@@ -32,6 +34,7 @@ class Fragments:
     """
 
     extended: dict[str, bytes]
+    is_closed: bool = False
     basic: bytes | None = None
     starts: "array[int]" = field(default_factory=lambda: array("Q"))
     lengths: "array[int]" = field(default_factory=lambda: array("L"))

@@ -24,6 +24,9 @@ _BITS = {"7FE00008": 32, "7FE00009": 64}
 _SUBSAMPLED = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_420": (1, 2)}
 """The part of its samples that a photometric interpretation stores natively (PS3.3 §C.7.6.3.1.2)."""
 
+_NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
+"""Transfer syntaxes with native pixel data in the file itself (PS3.5 §A.1 to §A.3)."""
+
 _VIDEO = frozenset(f"1.2.840.10008.1.2.4.{number}{kind}" for number in range(100, 109) for kind in ("", ".1"))
 """MPEG-2, MPEG-4 and HEVC: one stream, whatever Number of Frames says (PS3.5 §8.2.5 to §8.2.8)."""
 
@@ -39,8 +42,10 @@ class _Image:
     """What a data set says of its pixels, as far as it matters here."""
 
     frames: int
+    full_bits: int
+    """Of one native frame with all of its samples; 0 when the data set does not tell."""
     bits: int
-    """Of one native frame; 0 when the data set does not tell."""
+    """Of one native frame as it should be stored."""
 
 
 def frame_pages(header: Header, file_bytes: int) -> tuple[FramePage, ...]:
@@ -59,7 +64,7 @@ def frame_pages(header: Header, file_bytes: int) -> tuple[FramePage, ...]:
         return ()
     image = _image(header.dataset, pixels)
     if header.fragments is None:
-        return _native(image, pixels, file_bytes)
+        return _native(image, pixels, file_bytes) if header.transfer_syntax in _NATIVE else ()
     frames = 1 if header.transfer_syntax in _VIDEO else image.frames
     return tuple(_encapsulated(header.fragments, _frame_ends(header.fragments, frames), file_bytes))
 
@@ -92,7 +97,7 @@ def _image(dataset: dict[str, Any], pixels: BulkValue) -> _Image:
     bits = _BITS.get(pixels.path) or _whole(dataset, _ALLOCATED, 0)
     size = _whole(dataset, _ROWS, 0) * _whole(dataset, _COLUMNS, 0) * _whole(dataset, _SAMPLES, 1) * bits
     stored, of = _SUBSAMPLED.get(str(_first(dataset, _INTERPRETATION)), (1, 1))
-    return _Image(max(_whole(dataset, _FRAMES, 1), 1), size * stored // of)
+    return _Image(max(_whole(dataset, _FRAMES, 1), 1), size, size * stored // of)
 
 
 def _whole(dataset: dict[str, Any], tag: str, missing: int) -> int:
@@ -106,14 +111,20 @@ def _first(dataset: dict[str, Any], tag: str) -> object:
 
 
 def _native(image: _Image, pixels: BulkValue, file_bytes: int) -> tuple[FramePage, ...]:
-    there = min(pixels.length or 0, file_bytes - pixels.offset)
-    count = min(image.frames, there * 8 // image.bits) if image.bits else 0
-    return (FramePage(1, count, pixels.offset, image.bits),) if count else ()
+    claimed = pixels.length or 0
+    there = min(claimed, file_bytes - pixels.offset)
+    # Some write a subsampled image with all of its samples; its length tells.
+    is_full = claimed // 2 * 2 == -(-image.frames * image.full_bits // 16) * 2
+    bits = image.full_bits if is_full else image.bits
+    count = min(image.frames, there * 8 // bits) if bits else 0
+    return (FramePage(1, count, pixels.offset, bits),) if count else ()
 
 
 def _frame_ends(fragments: Fragments, frames: int) -> Sequence[int]:
     """Return for each frame how many fragments lie before its end; nothing when that cannot be told (PS3.5 §A.4)."""
     count = len(fragments)
+    if not any(fragments.lengths):
+        return ()
     for first_fragments in _attributions(fragments, frames):
         if len(first_fragments) == frames:
             return (*first_fragments[1:], count)
@@ -148,7 +159,9 @@ def _at(fragments: Fragments, offsets: Sequence[int]) -> Sequence[int]:
 
 def _encapsulated(fragments: Fragments, ends: Sequence[int], file_bytes: int) -> list[FramePage]:
     pages = []
-    if ends and fragments.starts[-1] + fragments.lengths[-1] > file_bytes:
+    is_cut = bool(ends) and fragments.starts[-1] + fragments.lengths[-1] > file_bytes
+    may_lack_fragments = not fragments.is_closed and len(ends) < len(fragments)
+    if is_cut or may_lack_fragments:
         ends = ends[:-1]
     for first in range(0, len(ends), FRAMES_OF_A_PAGE):
         last = ends[first : first + FRAMES_OF_A_PAGE]

@@ -140,6 +140,11 @@ class HeaderReader:
         return self._transfer_syntax
 
     @property
+    def is_deflated(self) -> bool:
+        """Whether what is fed has to be inflated first, which may take long even where nothing is kept of it."""
+        return self._inflater is not None
+
+    @property
     def dataset(self) -> Dataset:
         """The elements read so far; not to be changed."""
         return self._walk.dataset if self._walk else {}

@@ -279,7 +279,7 @@ def _value(value: Any, vr: str) -> Any:
         number = int(value) if vr in _WHOLE_NUMBERS else float(value)
     except ValueError:
         return value
-    return number if isfinite(number) else value
+    return number if isinstance(number, int) or isfinite(number) else value
 
 
 _PARENTS: Mapping[str, tuple[str, ...]] = {

@@ -122,6 +122,8 @@ def _transfer_syntax(elements: Mapping[str, Any], bulk: Mapping[str, BulkData]) 
     found = bulk.get(bulk_uri(element) or "")
     possible = found.transfer_syntaxes if found else ()
     stated = _first(elements, _TRANSFER_SYNTAX) or _first(elements, _AVAILABLE_TRANSFER_SYNTAX)
+    if stated and not (isinstance(stated, str) and _UID.fullmatch(stated)):
+        raise UnreadableFile(f"{_named(_TRANSFER_SYNTAX)} is no UID")
     if possible and stated not in possible:
         stated = possible[0]
         if stated == _BIG_ENDIAN:
@@ -129,9 +131,7 @@ def _transfer_syntax(elements: Mapping[str, Any], bulk: Mapping[str, BulkData]) 
     # What was big endian once is little endian as bulk data, unless that says otherwise (PS3.18 §8.7.3.3).
     if not stated or stated == _BIG_ENDIAN or stated in _NATIVE:
         return _EXPLICIT
-    if not isinstance(stated, str) or not _UID.fullmatch(stated):
-        raise UnreadableFile(f"{_named(_TRANSFER_SYNTAX)} is no UID")
-    return stated
+    return str(stated)
 
 
 def _frames(elements: Mapping[str, Any]) -> int:

@@ -29,8 +29,10 @@ MAX_DEPTH = 64
 MAX_ELEMENTS = 500_000
 """Of one file, with the items of its sequences: each takes some 250 bytes of memory, however short it is."""
 
-MAX_VALUES = 1_000_000
-"""Of all long elements of one file: a value may be a byte, and takes ten of memory and more."""
+MAX_VALUES = 8_000_000
+"""Of the larger elements of one file: a value may be a byte, and takes thirty of memory and more. The largest
+structure sets come near. Those of an element over 64 KiB count eightfold, since its text is split at once."""
+_COUNTED_BYTES, _LONG_WEIGHT = 256, 8
 
 
 class Fault(NamedTuple):
@@ -184,7 +186,7 @@ class Walk:
                 if stop > end:
                     raise self._overrun(tag, position, stop, end)
                 if length:
-                    if length > _LONGEST_SHORT_VALUE:
+                    if length > _COUNTED_BYTES:
                         self._count_values(tag, vr, start, length)
                     try:
                         out[tag] = read(window, start, stop, charset)
@@ -313,7 +315,7 @@ class Walk:
         stop = start + length
         if stop > end:
             raise self._overrun(tag, position, stop, end)
-        if length > _LONGEST_SHORT_VALUE:
+        if length > _COUNTED_BYTES:
             self._count_values(tag, vr, start, length)
         try:
             out[tag] = READERS[self.order][vr](self._window, start, stop, self._charset) if length else {"vr": vr}
@@ -356,9 +358,10 @@ class Walk:
     def _count_values(self, tag: str, vr: str, start: int, length: int) -> None:
         """Raise `UnreadableFile` when the long elements hold more values than memory is for."""
         of_numbers = length // NUMBER_BYTES[vr] if vr in NUMBER_BYTES else 0
-        self._values += of_numbers or self._window.count(b"\\", start, start + length) + 1
+        values = of_numbers or self._window.count(b"\\", start, start + length) + 1
+        self._values += values * (_LONG_WEIGHT if length > _LONGEST_SHORT_VALUE else 1)
         if self._values > MAX_VALUES:
-            raise UnreadableFile(f"{self._where(tag, start)}: more than {MAX_VALUES} values in long elements")
+            raise UnreadableFile(f"{self._where(tag, start)}: more than {MAX_VALUES} values")
 
     def _unfit(self, out: Dataset, tag: str, vr: str, place: Place) -> None:
         """Take a value as it is that has no whole number of values."""
@@ -378,6 +381,7 @@ class Walk:
             if (group, element) == SEQUENCE_END:
                 self.skipped += ITEM_HEAD
                 self.in_fragments = False
+                fragments.is_closed = True
                 return content
             if (group, element) != ITEM or length == UNDEFINED:
                 raise UnreadableFile(f"{self._where('', position)}: a fragment or the last one's end was expected")

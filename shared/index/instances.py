@@ -96,10 +96,12 @@ def find(connection: Connection, scope: Scope, *, after: int = 0, limit: int) ->
     return [_stored_instance(scope.partition, row) for row in rows]
 
 
-def read_metadata(connection: Connection, scope: Scope, *, after: int = 0, limit: int) -> list[tuple[int, bytes]]:
-    """Return versions with their DICOM JSON, compressed with zlib, as `find` does."""
+def read_metadata(
+    connection: Connection, scope: Scope, *, after: int = 0, limit: int
+) -> list[tuple[int, tuple[str, str], bytes]]:
+    """Return versions, the UIDs of series and instance, and the DICOM JSON, compressed with zlib, as `find` does."""
     rows = connection.execute(_READ_METADATA[_depth(scope)], {**_uids(scope), "after": after, "limit": limit})
-    return [(version, dicom_json) for version, dicom_json in rows]
+    return [(version, (series_uid, sop_uid), dicom_json) for version, series_uid, sop_uid, dicom_json in rows]
 
 
 def metadata_of(connection: Connection, versions: Sequence[int]) -> dict[int, bytes]:
@@ -226,6 +228,9 @@ def _publish(
     # Of two replacements at once the newer version stays: study and series have its values. The other was there before.
     outdated = [version for version, newer in stored.items() if version < newer and version not in refused]
     discard(connection, outdated, now)
+    for one in instances:
+        if one.version in outdated and one.terms.external:
+            terms.add_missing(connection, known.studies[one.key.study].id, one.terms.external)
     accepted = [one for one in instances if one.version not in refused and one.version not in outdated]
     if not accepted:
         return refused
@@ -371,7 +376,7 @@ _FRAME_PAGE = (
     .order_by(frame_page.c.first_frame.desc())
     .limit(1)
 )
-_METADATA = select(instance.c.version, instance_metadata.c.dicom_json).join(
+_METADATA = select(instance.c.version, instance.c.series_uid, instance.c.sop_uid, instance_metadata.c.dicom_json).join(
     instance_metadata, instance_metadata.c.version == instance.c.version
 )
 _METADATA_OF = select(instance_metadata.c.version, instance_metadata.c.dicom_json).where(

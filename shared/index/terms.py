@@ -32,6 +32,12 @@ def save(connection: Connection, before: Known, after: Known, instances: Sequenc
             _set_expiry(connection, after.studies[uid].id, one.terms.expires_at, is_new=stored is None)
 
 
+def add_missing(connection: Connection, number: int, values: Sequence[ExternalValue]) -> None:
+    """Keep those values for a study, by its row's *number*, whose tags it has not."""
+    known = _known_external(connection, number)
+    _add_external(connection, number, [value for value in values if value.tag not in known])
+
+
 def confirm(connection: Connection, keys: Sequence[InstanceKey], terms: StoreTerms) -> None:
     """Keep the terms for studies into which only what they already hold was stored again.
 
@@ -61,9 +67,7 @@ def _set_expiry(connection: Connection, number: int, expires_at: datetime | None
 
 
 def _add_external(connection: Connection, number: int, values: Sequence[ExternalValue]) -> None:
-    known: Mapping[str, tuple[str, str]] = {
-        tag: (vr, value) for tag, vr, value in connection.execute(_EXTERNAL_OF, {"row": number})
-    }
+    known = _known_external(connection, number)
     for one in values:
         vr, value = known.get(one.tag, (one.vr, None))
         if vr != one.vr:
@@ -73,6 +77,10 @@ def _add_external(connection: Connection, number: int, values: Sequence[External
             connection.execute(insert(external_value), row)
         elif value != one.value:
             connection.execute(_CHANGE_EXTERNAL, {"row": number, "name": one.tag, "text": one.value})
+
+
+def _known_external(connection: Connection, number: int) -> Mapping[str, tuple[str, str]]:
+    return {tag: (vr, value) for tag, vr, value in connection.execute(_EXTERNAL_OF, {"row": number})}
 
 
 _STUDY = select(study.c.id).where(

@@ -1,5 +1,6 @@
 """The Studies Service: Store, Retrieve, Search and Delete (PS3.18 §10)."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import timedelta
@@ -28,6 +29,9 @@ from shared.web.store_terms import read_expiry, read_external, wants_external
 from shared.web.streaming import Streaming
 
 blueprint = func.Blueprint()
+
+_FEW_OUTCOMES = 200
+"""Whose report takes a few milliseconds to write; a longer one is written in a thread."""
 
 
 @route(blueprint, "POST", "studies", Action.WRITE, accepts=report_type)
@@ -161,10 +165,14 @@ async def _store(request: Request, backend: Backend, *, replaces: bool = False) 
         return Response(status_code=HTTPStatus.NO_CONTENT)
     study_url = None if wanted.study is None else request.urls.study(wanted.study)
     lists = request.rules.lists_failed_attributes
-    report = store_report(outcomes, request.urls.instance, study_url, lists_failed_attributes=lists)
-    status = _store_status(outcomes, warning_is_accepted=request.rules.warning_is_accepted)
     media_type = report_type(request.headers("accept"))
-    body = to_xml(report) if media_type == DICOM_XML else orjson.dumps(report)
+
+    def write() -> bytes:
+        report = store_report(outcomes, request.urls.instance, study_url, lists_failed_attributes=lists)
+        return to_xml(report) if media_type == DICOM_XML else orjson.dumps(report)
+
+    body = write() if len(outcomes) <= _FEW_OUTCOMES else await asyncio.to_thread(write)
+    status = _store_status(outcomes, warning_is_accepted=request.rules.warning_is_accepted)
     return Response(body, status, _store_warning(request, outcomes), media_type)
 
 

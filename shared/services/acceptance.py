@@ -1,8 +1,7 @@
 """What a Store asks for beside its files, and whether a file's header lets it be stored."""
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from shared.dicom.attributes import tag_of
 from shared.dicom.header import Header
@@ -16,7 +15,7 @@ _SERIES = tag_of("SeriesInstanceUID")
 _INSTANCE = tag_of("SOPInstanceUID")
 _CLASS = tag_of("SOPClassUID")
 _IMPLICIT_VR = "1.2.840.10008.1.2"
-_MOST_WARNINGS = 1000
+_MOST_WARNINGS = 100
 """Told of one instance; a hostile header has millions."""
 
 
@@ -74,7 +73,14 @@ def accept(header: Header, request: StoreRequest, taken: Container[InstanceKey])
         return Acceptance(failed(named, FailureReason.STUDY_MISMATCH, mismatch), key)
     if key in taken and not request.replaces:
         return Acceptance(failed(named, FailureReason.ALREADY_STORED), key)
-    return Acceptance(replace(named, **_warnings(header, findings)), key, findings.left_out)
+    outcome = Outcome(
+        key,
+        named.sop_class,
+        warning=_warning(header, findings),
+        attributes=findings.warned[:_MOST_WARNINGS],
+        multiple=findings.multiple,
+    )
+    return Acceptance(outcome, key, findings.left_out)
 
 
 def failed(outcome: Outcome, reason: FailureReason, *attributes: FailedAttribute) -> Outcome:
@@ -82,9 +88,8 @@ def failed(outcome: Outcome, reason: FailureReason, *attributes: FailedAttribute
     return Outcome(outcome.key, outcome.sop_class, failure=reason, attributes=attributes)
 
 
-def _warnings(header: Header, findings: Findings) -> dict[str, Any]:
-    """Return the fields of an outcome that tell what is not as it should be with an instance that is stored."""
-    warning = WarningReason.ATTRIBUTES if findings.warned else None
+def _warning(header: Header, findings: Findings) -> WarningReason | None:
+    """Return what is not as it should be with an instance that is stored."""
     if header.transfer_syntax == _IMPLICIT_VR:
-        warning = WarningReason.DATA_SET_MISMATCH
-    return {"warning": warning, "attributes": findings.warned[:_MOST_WARNINGS], "multiple": findings.multiple}
+        return WarningReason.DATA_SET_MISMATCH
+    return WarningReason.ATTRIBUTES if findings.warned else None

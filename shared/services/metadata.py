@@ -56,12 +56,16 @@ async def retrieve_metadata(scope: Scope, backend: Backend, external: Sequence[E
 
 async def _array(scope: Scope, backend: Backend, external: Sequence[ExternalValue]) -> ByteStream:
     after, piece = 0, b"["
+    given: set[tuple[str, str]] = set()
     while page := await backend.index.read(read_metadata, scope, after=after, limit=_PAGE):
-        for version, compressed in page:
-            piece += b"," if after else b""
+        for version, name, compressed in page:
+            after = version
+            if name in given:  # replaced since it was given
+                continue
+            piece += b"," if given else b""
+            given.add(name)
             document = await _inflated(compressed)
             piece += orjson.dumps(with_external(orjson.loads(document), external)) if external else document
-            after = version
             if len(piece) >= _PIECE_BYTES:
                 yield piece
                 piece = b""

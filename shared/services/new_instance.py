@@ -14,7 +14,7 @@ from shared.dicom.validation import uid_value
 from shared.dicom.values import index_value
 from shared.model import InstanceKey, Level, NewInstance, StoreTerms
 
-SHORT_HEADER_BYTES = 64 * 1024
+SHORT_HEADER_BYTES = 32 * 1024
 """Of a header: what takes a few milliseconds to read or to write at the most."""
 
 _CLASS = tag_of("SOPClassUID")
@@ -39,7 +39,8 @@ async def new_instance(
 
 def is_long(header: Header, length_bytes: int) -> bool:
     """Return whether a file's header is better worked on in a thread, while other requests have their turn."""
-    return header.pixel_data is None and length_bytes > SHORT_HEADER_BYTES
+    end = length_bytes if header.pixel_data is None else header.pixel_data.offset
+    return header.is_deflated or end > SHORT_HEADER_BYTES
 
 
 def _new_instance(

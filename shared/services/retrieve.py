@@ -44,10 +44,17 @@ async def retrieve(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> tu
 
 
 async def _instances(page: list[StoredInstance], scope: Scope, backend: Backend) -> AsyncIterator[StoredInstance]:
-    """Yield the published instances of *scope* by ascending version, its first *page* and those that follow."""
+    """Yield the published instances of *scope* by ascending version, its first *page* and those that follow.
+
+    One that is replaced meanwhile comes again with a higher version; its bytes were given once and stay readable.
+    """
+    given: set[tuple[str, str]] = set()
     while page:
         for instance in page:
-            yield instance
+            name = (instance.key.series, instance.key.instance)
+            if name not in given:
+                yield instance
+            given.add(name)
         if len(page) < _PAGE:
             return
         page = await backend.index.read(find, scope, after=page[-1].version, limit=_PAGE)

@@ -14,7 +14,7 @@ from shared.backend import Backend
 from shared.dicom.attributes import tag_of
 from shared.dicom.header import Header, HeaderReader, is_deflated
 from shared.dicom.reports import FailureReason
-from shared.errors import DicomwebError, PayloadTooLarge, Unavailable, UnreadableFile
+from shared.errors import Conflict, DicomwebError, PayloadTooLarge, Unavailable, UnreadableFile
 from shared.index.instances import (
     Refusal,
     abandon,
@@ -43,8 +43,10 @@ _INSTANCE_BYTES = 8 * 1024
 """Of memory that an instance takes beside its file, for the batch's bound."""
 _LONGEST_WRITE = timedelta(hours=1)
 """A thread that writes a file may go on after its request was given up; only then is the file removed for good."""
-_MAX_FILES = 50_000
-"""In one request: each leaves an outcome in memory until the answer."""
+_MAX_FILES = 20_000
+"""In one request: each leaves an outcome, metadata and index values in memory until the answer."""
+_MOST_TOLD = 20_000
+"""Invalid attributes that the answer to one request names; beyond, one of each instance."""
 
 _FAILURE_OF = {
     Refusal.ALREADY_STORED: FailureReason.ALREADY_STORED,
@@ -70,6 +72,8 @@ async def store(files: AsyncIterator[AsyncIterator[Buffer]], request: StoreReque
         async for chunks in files:
             await transaction.receive(chunks)
         return await transaction.publish()
+    except Conflict as error:  # no instance is at fault: the client should send the request again
+        raise Unavailable(str(error)) from error
     finally:
         await transaction.abandon()
 
@@ -98,6 +102,7 @@ class _Transaction:
         self._reserved: set[int] = set()
         self._written: list[tuple[int, NewInstance]] = []
         self._unchanged: list[InstanceKey] = []
+        self._told = 0
 
     async def receive(self, chunks: AsyncIterator[Buffer]) -> None:
         """Take one file: into the batch, or, when it is larger than a batch may be, straight to storage."""
@@ -106,7 +111,7 @@ class _Transaction:
             raise PayloadTooLarge(f"The request holds more than {_MAX_FILES} instances, the limit of this service.")
         self._outcomes.append(Outcome(failure=FailureReason.PROCESSING_FAILURE))
         try:
-            self._outcomes[position] = await self._take(position, chunks)
+            self._outcomes[position] = self._briefly(await self._take(position, chunks))
         except UnreadableFile as error:
             unreadable = FailedAttribute("", str(error))
             self._outcomes[position] = Outcome(failure=FailureReason.CANNOT_UNDERSTAND, attributes=(unreadable,))
@@ -135,6 +140,12 @@ class _Transaction:
             with contextlib.suppress(DicomwebError):
                 due_at = self._backend.now() + _LONGEST_WRITE
                 await asyncio.shield(self._backend.index.write(abandon, versions, due_at))
+
+    def _briefly(self, outcome: Outcome) -> Outcome:
+        """Return an outcome with as much of its attributes as the answer has room for."""
+        room = max(_MOST_TOLD - self._told, 1)
+        self._told += len(outcome.attributes)
+        return outcome if len(outcome.attributes) <= room else replace(outcome, attributes=outcome.attributes[:room])
 
     async def _take(self, position: int, chunks: AsyncIterator[Buffer]) -> Outcome:
         settings = self._backend.settings
@@ -278,7 +289,7 @@ async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReade
         length += len(chunk)
         if length > limit:
             raise _too_large(limit)
-        if reader.pixel_data is None:
+        if reader.pixel_data is None or reader.is_deflated:
             await asyncio.to_thread(reader.feed, chunk)
         else:  # only skipped
             reader.feed(chunk)

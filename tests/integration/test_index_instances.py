@@ -107,7 +107,7 @@ def test_publish_visible(connection: Connection) -> None:
     assert (found.version, found.key, found.length_bytes, found.transfer_syntax) == (
         version, KEY, one.length_bytes, one.transfer_syntax,
     )  # fmt: skip
-    assert read_metadata(connection, Scope(1), limit=10) == [(version, one.metadata)]
+    assert read_metadata(connection, Scope(1), limit=10) == [(version, ("1.1.1", "1.1.1.1"), one.metadata)]
     assert count(connection, "reservation") == 0
     assert feed(connection) == [("Create", "1.1.1.1")]
 
@@ -255,7 +255,7 @@ def test_scopes(connection: Connection, scope: Scope, expected: list[int]) -> No
     wanted = [versions[number] for number in expected]
 
     assert [one.version for one in find(connection, scope, limit=10)] == wanted
-    assert [version for version, _ in read_metadata(connection, scope, limit=10)] == wanted
+    assert [version for version, *_ in read_metadata(connection, scope, limit=10)] == wanted
     assert state(connection, scope) == ((wanted[-1], len(wanted), sum(wanted)) if wanted else None)
     for limit in (1, 10):
         first, syntaxes = find_first(connection, scope, limit=limit)
@@ -276,7 +276,7 @@ def test_metadata_content(connection: Connection) -> None:
     """The metadata is the compressed JSON that was published."""
     store(connection, {**uids(1), "PatientID": "A"})
 
-    ((_, compressed),) = read_metadata(connection, Scope(1), limit=1)
+    ((*_, compressed),) = read_metadata(connection, Scope(1), limit=1)
 
     assert orjson.loads(zlib.decompress(compressed))["00100020"] == "A"
 
@@ -319,7 +319,7 @@ def test_delete(connection: Connection, scope: Scope, gone: int, studies: int, s
 
     left = [version for version in versions if version not in expected]
     assert [one.version for one in find(connection, Scope(1), limit=10)] == left
-    assert [version for version, _ in read_metadata(connection, Scope(1), limit=10)] == left
+    assert [version for version, *_ in read_metadata(connection, Scope(1), limit=10)] == left
     assert (count(connection, "study"), count(connection, "series")) == (studies, series)
     assert count(connection, "name_word") == studies
     assert count(connection, "instance_metadata") == len(left)

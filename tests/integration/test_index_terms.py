@@ -71,7 +71,7 @@ def test_replace(connection: Connection) -> None:
     new = put(connection, {**uids(1), "PatientID": "B"})
 
     assert [one.version for one in find(connection, EVERYTHING, limit=9)] == [new]
-    assert [version for version, _ in read_metadata(connection, EVERYTHING, limit=9)] == [new]
+    assert [version for version, *_ in read_metadata(connection, EVERYTHING, limit=9)] == [new]
     study = connection.execute(select(tables.study)).one()
     assert (study.patient_id, study.study_description) == ("b", "kept")
     assert feed(connection) == [("Create", old), ("Update", new)]
@@ -111,6 +111,20 @@ def test_replaced_before_it_was_published(connection: Connection) -> None:
     assert connection.execute(select(tables.study.c.patient_id)).scalar_one() == "b"
     assert feed(connection) == [("Create", second)]
     assert garbage.due(connection, NOW, 9) == [first]
+
+
+def test_outdated_external(connection: Connection) -> None:
+    """External values of a replacement that a newer one overtook are kept where the study has none of that tag."""
+    first, second = reserve_any(connection, [new_instance(0, uids(1)).key] * 2, NOW)
+    a, b, c = (
+        ExternalValue(tag, "LO", value) for tag, value in [("00191001", "a"), ("00191001", "b"), ("00191002", "c")]
+    )
+    newer, older = (replace(REPLACES, external=values) for values in [(a,), (b, c)])
+
+    publish(connection, [replace(new_instance(second, uids(1)), terms=newer)], NOW)
+    publish(connection, [replace(new_instance(first, uids(1)), terms=older)], NOW)
+
+    assert external_values(connection, Scope(1, "1.1")) == [a, c]
 
 
 def test_replacement_of_another_study(connection: Connection) -> None:

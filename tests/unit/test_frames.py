@@ -83,7 +83,12 @@ ENCAPSULATED: Mapping[str, tuple[bytes, list[bytes]]] = {
     "nothing tells": (encapsulated(C, C, C, frames=2, syntax=RLE), []),
     "no fragment": (encapsulated(frames=1), []),
     "video": (encapsulated(A, C, frames=100, syntax=MPEG4), [A + C]),
-    "no end": (encapsulated(A, B, frames=2, is_closed=False), [A, B]),
+    "no end, one fragment each": (encapsulated(A, B, frames=2, is_closed=False), [A, B]),
+    "no end, so the last frame may lack fragments": (
+        encapsulated(A, C, B, C, frames=2, basic=offsets(0, 22), is_closed=False),
+        [A + C],
+    ),
+    "all fragments are empty": (encapsulated(b"", b"", frames=1), []),
     "last frame cut off": (encapsulated(A, B, frames=2, is_closed=False)[:-1], [A]),
 }
 
@@ -103,6 +108,14 @@ NATIVES: Mapping[str, tuple[bytes, list[bytes]]] = {
     "subsampled colour": (
         native(SIX * 4, NumberOfFrames="2", SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422"),
         [SIX * 2] * 2,
+    ),
+    "all samples although subsampled": (
+        native(SIX * 6, NumberOfFrames="2", SamplesPerPixel=3, PhotometricInterpretation="YBR_FULL_422"),
+        [SIX * 3] * 2,
+    ),
+    "compressed, and still of defined length": (
+        file_of(dataset(Rows=2, Columns=3, BitsAllocated=8), JPEG) + pack("<HH2sHL", 0x7FE0, 0x0010, b"OB", 0, 6) + SIX,
+        [],
     ),
     "float": (native(SIX * 8, "FloatPixelData", BitsAllocated=32, NumberOfFrames="2"), [SIX * 4] * 2),
     "double": (native(SIX * 8, "DoubleFloatPixelData", BitsAllocated=64), [SIX * 8]),

@@ -304,8 +304,11 @@ CROWDED = {
     ),
     "items": explicit(0x00081115, b"SQ", item() * (MAX_ELEMENTS + 1)),
     "nested elements": explicit(0x00081115, b"SQ", item(SHORT) * (MAX_ELEMENTS // 2 + 1)),
-    "values of text": explicit(0x00080120, b"UC", b"\\" * (MAX_VALUES + 1)),
-    "numbers": implicit(0x00100020, b"P ") + implicit(0x00189089, bytes(8 * (MAX_VALUES + 2))),
+    "values of a long text": explicit(0x00080120, b"UC", b"\\" * (MAX_VALUES // 8 + 1)),
+    "values of many texts": b"".join(
+        pack("<HH2sH", 0x3007 + 2 * (n >> 12), 0x1000 + (n & 0xFFF), b"DS", 60_000) + b"\\" * 60_000 for n in range(140)
+    ),
+    "numbers": implicit(0x00100020, b"P ") + implicit(0x00189089, bytes(MAX_VALUES + 80)),
 }
 
 

@@ -288,3 +288,14 @@ def test_corpus(corpus: Path) -> None:
         count += 1
         assert _normalized(from_xml(to_xml(dataset))) == _normalized(dataset), path.name
     assert count > 150
+
+
+def test_huge_number() -> None:
+    """A number that no float can hold is taken as it is, for whoever writes the value to refuse."""
+    document = (
+        b'<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM">'
+        b'<DicomAttribute tag="00280010" vr="US"><Value number="1">' + b"9" * 399 + b"</Value></DicomAttribute>"
+        b"</NativeDicomModel>"
+    )
+
+    assert from_xml(document) == {"00280010": {"vr": "US", "Value": [int("9" * 399)]}}

@@ -395,3 +395,13 @@ def _without_character_set(dataset: Json) -> Json:
         for tag, element in dataset.items()
         if tag != "00080005"
     }
+
+
+@pytest.mark.parametrize("tag", ["00020010", "00083002"])
+@pytest.mark.parametrize("value", [["x"], {"a": 1}, 7, "1.2.x"], ids=["array", "object", "number", "no UID"])
+def test_no_transfer_syntax(tag: str, value: object) -> None:
+    """A transfer syntax that is no UID fails the instance, whatever JSON it is."""
+    pixels = {"vr": "OB", "InlineBinary": "AAAA"}
+
+    with pytest.raises(UnreadableFile, match="no UID"):
+        write_file({tag: {"vr": "UI", "Value": [value]}, "7FE00010": pixels}, {})

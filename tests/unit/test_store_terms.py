@@ -131,6 +131,14 @@ def test_shown() -> None:
     ]
 
 
+def test_creator_of_the_file() -> None:
+    """A Private Creator that the file has stays, since it speaks for other elements of the block."""
+    shown = with_external({"00190010": {"vr": "LO", "Value": ["GEMS"]}}, [ExternalValue("001910FF", "US", "7")])
+
+    assert shown["00190010"]["Value"] == ["GEMS"]
+    assert shown["001910FF"]["Value"] == [7]
+
+
 @pytest.mark.parametrize(("value", "expected"), [("true", True), (" TRUE", True), ("false", False), (None, False)])
 def test_wish(value: str | None, expected: bool) -> None:
     """External metadata are shown to who asks for them."""
