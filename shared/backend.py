@@ -1,5 +1,6 @@
 """What services work on: index, blobs, records and settings in one value, made once per process."""
 
+import asyncio
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,13 +24,22 @@ def _now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Handed down as the last argument; `now` is the clock."""
+    """Handed down as the last argument.
+
+    Parameters
+    ----------
+    now
+        The clock.
+    long_header
+        Held by the Store that works on a long header: memory is for one at a time.
+    """
 
     settings: Settings
     index: Index
     blobs: BlobStore
     records: RecordStore
     now: Callable[[], datetime] = _now
+    long_header: asyncio.Lock = field(default_factory=asyncio.Lock)
     _partitions: dict[str, Partition] = field(default_factory=dict)
 
     async def find_partition(self, name: str) -> Partition | None:

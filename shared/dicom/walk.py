@@ -26,10 +26,10 @@ from shared.errors import UnreadableFile
 MAX_DEPTH = 64
 """Sequences within sequences. Writers and readers of JSON stop soon after: orjson at 254 levels, three for each."""
 
-MAX_ELEMENTS = 500_000
+MAX_ELEMENTS = 300_000
 """Of one file, with the items of its sequences: each takes some 250 bytes of memory, however short it is."""
 
-MAX_VALUES = 8_000_000
+MAX_VALUES = 4_000_000
 """Of the larger elements of one file: a value may be a byte, and takes thirty of memory and more. The largest
 structure sets come near. Those of an element over 64 KiB count eightfold, since its text is split at once."""
 _COUNTED_BYTES, _LONG_WEIGHT = 256, 8

@@ -165,8 +165,24 @@ class _Transaction:
         return await self._accept(position, body)
 
     async def _accept(self, position: int, body: bytearray) -> Outcome:
-        """Read and check one whole file; it joins the batch unless it failed."""
-        header = await _read_header(body)
+        """Read and check one whole file; it joins the batch unless it failed.
+
+        Long headers are worked on in threads, while other requests have their turn, and one at a time: as Python
+        objects a header takes many times its bytes.
+        """
+        reader = HeaderReader()
+        at_once = 0 if is_deflated(memoryview(body)[:SHORT_HEADER_BYTES]) else SHORT_HEADER_BYTES
+        head, rest = memoryview(body)[:at_once], memoryview(body)[at_once:]
+        reader.feed(head)
+        if reader.pixel_data is not None or not rest:
+            reader.feed(rest)
+            return await self._admit(position, body, reader.finish())
+        async with self._backend.long_header:
+            await asyncio.to_thread(reader.feed, rest)
+            return await self._admit(position, body, reader.finish())
+
+    async def _admit(self, position: int, body: bytearray, header: Header) -> Outcome:
+        """Check a file whose header was read; it joins the batch unless it failed."""
         checked = await self._check(header, len(body))
         if checked.outcome.failure is None:
             is_repeated = checked.key in self._keys
@@ -263,20 +279,6 @@ class _Transaction:
         if outcome.key is not None:
             self._keys.discard(outcome.key)
         self._outcomes[position] = failed(outcome, reason)
-
-
-async def _read_header(file: bytearray) -> Header:
-    """Return the header of a whole file; a long one is read in a thread, while other requests have their turn."""
-    reader = HeaderReader()
-    with memoryview(file) as view:
-        at_once = 0 if is_deflated(view[:SHORT_HEADER_BYTES]) else SHORT_HEADER_BYTES
-        reader.feed(view[:at_once])
-        rest = view[at_once:]
-        if reader.pixel_data is None and rest:
-            await asyncio.to_thread(reader.feed, rest)
-        else:
-            reader.feed(rest)
-    return reader.finish()
 
 
 async def _fed(head: bytearray, rest: AsyncIterator[Buffer], reader: HeaderReader, limit: int) -> AsyncIterator[Buffer]:

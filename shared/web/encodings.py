@@ -13,7 +13,7 @@ MAX_CODINGS = 2
 _STEP_BYTES = 256 * 1024
 """Inflated at a time: about a millisecond."""
 _STEP_MEMBERS = 64
-_INFLATED_BYTES = 256 * 1024 * 1024
+_INFLATED_BYTES = 128 * 1024 * 1024
 _INFLATION = 100
 """A body may grow to so many times its length behind its first megabytes: more is a bomb, not an image."""
 _WINDOW = 16 * 1024
