@@ -1,43 +1,18 @@
-"""Instances: reserve a version, publish what is durable, find it, delete it. Rows appear and go as a whole."""
+"""Instances: find what is published, read what is kept of it, delete it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from enum import Enum
 from itertools import groupby
 from typing import Any
 
-import orjson
-from sqlalchemy import ColumnElement, Connection, Insert, Select, bindparam, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
 from sqlalchemy import delete as delete_from
 
 from shared.errors import InvalidRequest
-from shared.index import change_feed, studies, terms
-from shared.index.garbage import chunks, discard, release
-from shared.index.tables import frame_page, instance, instance_metadata, reservation, series, study
-from shared.model import ChangeAction, FramePage, InstanceKey, Level, NewInstance, Scope, StoredInstance, StoreTerms
-
-_PUBLISHED_AT_ONCE = 200
-"""Instances: statements with the values of thousands take memory, and no less time for each."""
-
-
-class Refusal(Enum):
-    """Why an instance was not published."""
-
-    ALREADY_STORED = "another instance of that key was first"
-    RESERVATION_LOST = "the reservation expired"
-
-
-def reserve(connection: Connection, keys: Sequence[InstanceKey], now: datetime) -> list[int | None]:
-    """Return a new version for each key, to name its blob; None where an instance of that key is published."""
-    stored = stored_instances(connection, keys)
-    versions = iter(reserve_any(connection, [key for key in keys if key not in stored], now))
-    return [None if key in stored else next(versions) for key in keys]
-
-
-def reserve_any(connection: Connection, keys: Sequence[InstanceKey], now: datetime) -> list[int]:
-    """Return a new version for each key, whether an instance of that key is published or not."""
-    rows = [{"reserved_at": now}] * len(keys)
-    return list(connection.execute(_RESERVE, rows if len(rows) > 1 else rows[0]).scalars().all()) if rows else []
+from shared.index import change_feed, studies
+from shared.index.garbage import chunks, discard
+from shared.index.tables import frame_page, instance, instance_metadata, series, study
+from shared.model import ChangeAction, FramePage, InstanceKey, Scope, StoredInstance
 
 
 def stored_instances(connection: Connection, keys: Sequence[InstanceKey]) -> dict[InstanceKey, StoredInstance]:
@@ -45,49 +20,6 @@ def stored_instances(connection: Connection, keys: Sequence[InstanceKey]) -> dic
     wanted = set(keys)
     found = (one for partition_id, group in _by_partition(keys) for one in _stored(connection, partition_id, group))
     return {one.key: one for one in found if one.key in wanted}
-
-
-def publish(connection: Connection, instances: Sequence[NewInstance], now: datetime) -> list[Refusal | None]:
-    """Make instances visible with all that is searched and read of them; return why each is not, None where it is.
-
-    What was refused is discarded: its blob is due now. An instance whose terms say so replaces a published one of
-    its key. A version that is published already counts as published, so a call whose commit nobody heard of can be
-    made again.
-
-    Raises
-    ------
-    InvalidRequest
-        The terms contradict what is stored; nothing is published.
-    """
-    reserved = release(connection, [one.version for one in instances])
-    lost = _unpublished(connection, [one.version for one in instances if one.version not in reserved])
-    refused = dict.fromkeys(lost, Refusal.RESERVATION_LOST)
-    waiting = [one for one in instances if one.version in reserved]
-    for partition_id, group in groupby(
-        sorted(waiting, key=lambda one: one.key.partition), lambda one: one.key.partition
-    ):
-        for page in _pages(group):
-            refused |= _publish(connection, partition_id, page, now)
-    discard(connection, list(refused), now)
-    return [refused.get(one.version) for one in instances]
-
-
-def publish_and_confirm(
-    connection: Connection,
-    instances: Sequence[NewInstance],
-    unchanged: Sequence[InstanceKey],
-    of: StoreTerms,
-    now: datetime,
-) -> list[Refusal | None]:
-    """Do as `publish`, and keep the terms for studies whose instances were sent again *unchanged*."""
-    terms.confirm(connection, unchanged, of)
-    return publish(connection, instances, now)
-
-
-def abandon(connection: Connection, versions: Sequence[int], due_at: datetime) -> None:
-    """Give reservations up; their blobs are due at *due_at*. A version that was published after all stays."""
-    release(connection, versions)
-    discard(connection, _unpublished(connection, versions), due_at)
 
 
 def find(connection: Connection, scope: Scope, *, after: int = 0, limit: int) -> list[StoredInstance]:
@@ -153,7 +85,7 @@ def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime
         for chunk in chunks(series_ids)
         for series_id, modality in connection.execute(_MODALITIES, {"ids": chunk})
     }
-    _delete_beside(connection, versions)
+    delete_beside(connection, versions)
     changes = [
         change_feed.Change(
             ChangeAction.DELETE,
@@ -193,113 +125,11 @@ def _stored_instance(partition_id: int, row: Sequence[Any]) -> StoredInstance:
     return StoredInstance(version, InstanceKey(partition_id, study_uid, series_uid, sop_uid), syntax, length)
 
 
-def _unpublished(connection: Connection, versions: Sequence[int]) -> list[int]:
-    published = {
-        version
-        for chunk in chunks(versions)
-        for version in connection.execute(_PUBLISHED, {"versions": chunk}).scalars()
-    }
-    return [version for version in versions if version not in published]
-
-
-def _pages(instances: Iterable[NewInstance]) -> Iterator[list[NewInstance]]:
-    """Cut instances into pages that have no key twice: of those the later one meets what the earlier has stored."""
-    page: dict[InstanceKey, NewInstance] = {}
-    for one in instances:
-        if one.key in page or len(page) == _PUBLISHED_AT_ONCE:
-            yield list(page.values())
-            page.clear()
-        page[one.key] = one
-    if page:
-        yield list(page.values())
-
-
-def _publish(
-    connection: Connection, partition_id: int, instances: Sequence[NewInstance], now: datetime
-) -> dict[int, Refusal]:
-    """Publish instances of one partition whose reservations hold; return those whose key is taken."""
-    known = studies.look_up(connection, partition_id, [one.key for one in instances])
-    stored = {one.version: known.instances.get(one.key, 0) for one in instances}
-    refused = {
-        one.version: Refusal.ALREADY_STORED
-        for one in instances
-        if stored[one.version] and one.terms.replaced_due_at is None
-    }
-    # Of two replacements at once the newer version stays: study and series have its values. The other was there before.
-    outdated = [version for version, newer in stored.items() if version < newer and version not in refused]
-    discard(connection, outdated, now)
-    for one in instances:
-        if one.version in outdated and one.terms.external:
-            terms.add_missing(connection, known.studies[one.key.study].id, one.terms.external)
-    accepted = [one for one in instances if one.version not in refused and one.version not in outdated]
-    if not accepted:
-        return refused
-    parents = studies.merge(connection, known, accepted)
-    terms.save(connection, known, parents, accepted)
-    _remove_replaced(connection, known, accepted)
-    _insert(connection, _INSERT, [_row(one, parents) for one in accepted])
-    _insert(connection, _INSERT_METADATA, [{"version": one.version, "dicom_json": one.metadata} for one in accepted])
-    _insert(connection, _INSERT_FRAMES, [_frames(one.version, page) for one in accepted for page in one.frames])
-    change_feed.append(connection, [_change(one, known) for one in accepted], now)
-    return refused
-
-
-def _insert(connection: Connection, statement: Insert, rows: list[dict[str, object]]) -> None:
-    if rows:
-        connection.execute(statement, rows if len(rows) > 1 else rows[0])
-
-
-def _remove_replaced(connection: Connection, known: studies.Known, instances: Sequence[NewInstance]) -> None:
-    """Remove the rows of what *instances* replace; its bytes stay for those who are reading them."""
-    replaced = {known.instances[one.key]: one.terms.replaced_due_at for one in instances if one.key in known.instances}
-    if not replaced:
-        return
-    versions = sorted(replaced)
-    for chunk in chunks(versions):
-        connection.execute(_DELETE_VERSIONS, {"versions": chunk})
-    _delete_beside(connection, versions)
-    discard(connection, versions, max(due_at for due_at in replaced.values() if due_at is not None))
-
-
-def _delete_beside(connection: Connection, versions: Sequence[int]) -> None:
+def delete_beside(connection: Connection, versions: Sequence[int]) -> None:
     """Remove what other tables hold of versions that are no instances any more."""
     for chunk in chunks(versions):
         for statement in _DELETE_BESIDE:
             connection.execute(statement, {"versions": chunk})
-
-
-def _row(one: NewInstance, parents: studies.Known) -> dict[str, object]:
-    return {
-        "version": one.version,
-        "partition_id": one.key.partition,
-        "study_id": parents.studies[one.key.study].id,
-        "series_id": parents.series[one.key.study, one.key.series].id,
-        "study_uid": one.key.study,
-        "series_uid": one.key.series,
-        "sop_uid": one.key.instance,
-        "sop_class_uid": one.sop_class,
-        "instance_number": orjson.loads(one.values[Level.INSTANCE]).get("InstanceNumber"),
-        "transfer_syntax_uid": one.transfer_syntax,
-        "length_bytes": one.length_bytes,
-        "attributes": one.attributes[Level.INSTANCE].decode(),
-    }
-
-
-def _frames(version: int, page: FramePage) -> dict[str, object]:
-    return {
-        "version": version,
-        "first_frame": page.first_frame,
-        "frame_count": page.frame_count,
-        "offset_bytes": page.offset,
-        "frame_bits": page.frame_bits,
-        "fragments": page.fragments,
-    }
-
-
-def _change(one: NewInstance, known: studies.Known) -> change_feed.Change:
-    modality = orjson.loads(one.values[Level.SERIES]).get("Modality")
-    action = ChangeAction.UPDATE if one.key in known.instances else ChangeAction.CREATE
-    return change_feed.Change(action, one.version, one.key, one.sop_class, modality)
 
 
 def _depth(scope: Scope) -> int:
@@ -359,11 +189,6 @@ _FOUND = select(
 _STORED = _FOUND.where(instance.c.partition_id == bindparam("partition"))
 _STORED_ONE = _STORED.where(instance.c.sop_uid == bindparam("sop"))
 _STORED_MANY = _STORED.where(instance.c.sop_uid.in_(bindparam("sop", expanding=True)))
-_RESERVE = insert(reservation).returning(reservation.c.version)
-_PUBLISHED = select(instance.c.version).where(instance.c.version.in_(bindparam("versions", expanding=True)))
-_INSERT = insert(instance)
-_INSERT_METADATA = insert(instance_metadata)
-_INSERT_FRAMES = insert(frame_page)
 _FRAME_PAGE = (
     select(
         frame_page.c.first_frame,
@@ -404,7 +229,7 @@ _DELETE = [
     for within in _WITHIN
 ]
 _MODALITIES = select(series.c.id, series.c.modality).where(series.c.id.in_(bindparam("ids", expanding=True)))
-_DELETE_VERSIONS, *_DELETE_BESIDE = (
+_DELETE_BESIDE = [
     delete_from(table).where(table.c.version.in_(bindparam("versions", expanding=True)))
-    for table in (instance, instance_metadata, frame_page)
-)
+    for table in (instance_metadata, frame_page)
+]

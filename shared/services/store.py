@@ -15,15 +15,8 @@ from shared.dicom.attributes import tag_of
 from shared.dicom.header import Header, HeaderReader, is_deflated
 from shared.dicom.reports import FailureReason
 from shared.errors import Conflict, DicomwebError, PayloadTooLarge, Unavailable, UnreadableFile
-from shared.index.instances import (
-    Refusal,
-    abandon,
-    publish,
-    publish_and_confirm,
-    reserve,
-    reserve_any,
-    stored_instances,
-)
+from shared.index.instances import stored_instances
+from shared.index.publishing import Refusal, abandon, publish, publish_and_confirm, reserve, reserve_any
 from shared.model import (
     Buffer,
     FailedAttribute,

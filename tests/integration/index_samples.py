@@ -15,8 +15,8 @@ from sqlalchemy.dialects import mssql
 from shared.dicom.attributes import SEARCHABLE, tag_of
 from shared.dicom.values import index_value
 from shared.index.database import open_engine
-from shared.index.instances import publish, reserve
 from shared.index.migrate import migrate
+from shared.index.publishing import publish, reserve
 from shared.model import InstanceKey, Level, NewInstance
 
 NOW = datetime(2024, 5, 1, 8, tzinfo=UTC)

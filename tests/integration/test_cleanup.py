@@ -10,8 +10,9 @@ import pytest
 from shared.backend import Backend, open_backend
 from shared.errors import NotFound
 from shared.index.garbage import backlog
-from shared.index.instances import find, reserve
+from shared.index.instances import find
 from shared.index.migrate import migrate
+from shared.index.publishing import reserve
 from shared.model import DEFAULT_PARTITION, Buffer, InstanceKey, Outcome, Scope
 from shared.services.acceptance import StoreRequest
 from shared.services.cleanup import clean_up

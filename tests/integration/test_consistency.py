@@ -18,8 +18,8 @@ from sqlalchemy import Connection, delete, insert, text, update
 from shared import check as command
 from shared.backend import Backend, open_backend
 from shared.index import audit
-from shared.index.instances import publish, reserve, reserve_any
 from shared.index.migrate import migrate
+from shared.index.publishing import publish, reserve, reserve_any
 from shared.index.tables import (
     change_feed,
     deleted_instance,

@@ -15,8 +15,9 @@ from shared.backend import Backend, open_backend
 from shared.errors import DicomwebError, NotFound, Unavailable
 from shared.index.database import Index
 from shared.index.garbage import backlog
-from shared.index.instances import abandon, find, publish, reserve
+from shared.index.instances import find
 from shared.index.migrate import migrate
+from shared.index.publishing import abandon, publish, reserve
 from shared.model import DEFAULT_PARTITION, NO_TERMS, Buffer, ByteStream, Outcome, Scope, StoreTerms, Wish
 from shared.services.acceptance import StoreRequest
 from shared.services.cleanup import clean_up

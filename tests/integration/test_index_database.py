@@ -20,8 +20,9 @@ from shared.index import tables
 from shared.index.database import Index, open_engine, open_index
 from shared.index.failures import Overtaken
 from shared.index.group_commit import GroupWriter
-from shared.index.instances import find, publish, reserve
+from shared.index.instances import find
 from shared.index.migrate import migrate
+from shared.index.publishing import publish, reserve
 from shared.model import InstanceKey, Scope
 from tests.integration.index_samples import NOW, new_instance, uids
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from shared.index import garbage, partitions, tables
-from shared.index.instances import Refusal, publish, reserve
+from shared.index.publishing import Refusal, publish, reserve
 from shared.model import DEFAULT_PARTITION, InstanceKey
 from tests.integration.index_samples import NOW, new_instance, open_database, store, uids, undone
 

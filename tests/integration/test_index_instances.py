@@ -11,19 +11,9 @@ from sqlalchemy import Connection, Engine, event, func, select
 
 from shared.errors import InvalidRequest
 from shared.index import garbage, tables
-from shared.index.instances import (
-    Refusal,
-    abandon,
-    delete,
-    find,
-    find_first,
-    metadata_of,
-    publish,
-    read_metadata,
-    reserve,
-    state,
-)
+from shared.index.instances import delete, find, find_first, metadata_of, read_metadata, state
 from shared.index.partitions import find_or_add
+from shared.index.publishing import Refusal, abandon, publish, reserve
 from shared.index.search import search
 from shared.model import InstanceKey, Level, Query, Scope
 from tests.integration.index_samples import NOW, new_instance, open_database, store, uids, undone

@@ -9,19 +9,8 @@ from sqlalchemy import Connection, Engine, func, select
 
 from shared.errors import InvalidRequest
 from shared.index import garbage, tables
-from shared.index.instances import (
-    Refusal,
-    delete,
-    find,
-    find_frame_page,
-    publish,
-    publish_and_confirm,
-    read_metadata,
-    reserve,
-    reserve_any,
-    state,
-    stored_instances,
-)
+from shared.index.instances import delete, find, find_frame_page, read_metadata, state, stored_instances
+from shared.index.publishing import Refusal, publish, publish_and_confirm, reserve, reserve_any
 from shared.index.terms import external_values
 from shared.model import NO_TERMS, ExternalValue, FramePage, Scope, StoreTerms
 from tests.integration.index_samples import NOW, new_instance, open_database, store, uids, undone
