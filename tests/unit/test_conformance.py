@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pydicom.datadict import dictionary_description
 
-from function_app import app
 from shared.dicom.attributes import COMPUTED, INDEXED_BY_REFERENCE, SEARCHABLE
 from shared.dicom.external import VRS
 from shared.dicom.reports import FailureReason, WarningReason
@@ -16,6 +15,7 @@ from shared.settings import Settings, defaults
 from shared.versions import RULES
 from shared.web.problems import STATUS_OF
 from shared.web.store_terms import EXPIRY_LEVEL, EXPIRY_OPTION, EXPIRY_TIME, SHOW_EXTERNAL
+from tests.unit.test_function_app import FUNCTIONS
 
 _STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
 _VERSION, _PARTITION = "v{version}/", "v{version}/partitions/{partition}/"
@@ -25,7 +25,7 @@ _ROUTE = re.compile(r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \|", re.MULTILINE)
 def _routes() -> set[tuple[str, str]]:
     """Return method and path, below the version where there is one, of every HTTP function outside of partitions."""
     found = set()
-    for function in app.get_functions():
+    for function in FUNCTIONS:
         bindings = json.loads(function.get_function_json())["bindings"]
         trigger = next((one for one in bindings if one["type"].lower() == "httptrigger"), None)
         if trigger is not None and not trigger["route"].startswith(_PARTITION):
