@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.client import Client
+from tests.e2e.client import Client, client_of
 from tests.factories import part10
 
 ROOT = Path(__file__).parents[2]
@@ -87,3 +87,31 @@ def client(request: pytest.FixtureRequest, any_service: Service) -> Iterator[Cli
     """A client of one version's base, for rules that hold on all of them."""
     with httpx.Client(base_url=any_service.base(request.param), timeout=30) as http:
         yield Client(http, request.param)
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
+    """A client of each version, for what depends neither on the storage nor on the base."""
+    with client_of(service.base(request.param), request.param) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def v1(service: Service) -> Iterator[Client]:
+    """A client of version 1, for what the tests of each version show to be the same in the prerelease."""
+    with client_of(service.base("v1"), "v1") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def v2(service: Service) -> Iterator[Client]:
+    """A client of version 2, for what does not depend on the version."""
+    with client_of(service.base("v2"), "v2") as client:
+        yield client
+
+
+@pytest.fixture
+def any_v2(any_service: Service) -> Iterator[Client]:
+    """A client of version 2 on each storage and base, for what takes its time."""
+    with client_of(any_service.base("v2"), "v2") as client:
+        yield client

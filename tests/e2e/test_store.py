@@ -6,22 +6,14 @@ test_store_warnings.py, the checks; test_store_contents.py and test_store_text.p
 test_store_upsert.py, PUT; test_store_terms.py, expiry and external metadata; test_bad_input.py, refused bodies.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.client import Client, client_of, named, stored, warnings
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client, named, stored, warnings
 from tests.factories import multipart, new_uid, part10
 
 _IMPLICIT_VR = "1.2.840.10008.1.2"
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
 
 
 def _base(client: Client) -> str:

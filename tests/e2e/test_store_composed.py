@@ -3,27 +3,19 @@
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from pydicom import Dataset, dcmread
 
-from tests.e2e.client import Client, client_of, named, reasons, stored, warnings
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client, named, reasons, stored, warnings
 from tests.factories import new_uid, part10
 
 _JSON, _XML = "application/dicom+json", "application/dicom+xml"
 _NAMESPACE = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
 _JPEG = "1.2.840.10008.1.2.4.50"
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
 
 
 def _metadata(**values: Any) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What becomes of a stored file (store.md, "What is stored"): its bytes, its metadata, and what the index has of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -8,27 +8,12 @@ import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 
-from tests.e2e.client import Client, client_of, reasons, stored, warnings
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client, reasons, stored, warnings
 from tests.factories import dataset, file_of, new_uid, part10, with_value
 
 _IMPLICIT_VR, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99"
 _MPEG2, _HEVC, _HTJ2K, _JPEG_XL = (f"1.2.840.10008.1.2.4.{number}" for number in (100, 107, 201, 110))
 _UNKNOWN = "1.2.3.4.5.6.7"
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
-
-
-@pytest.fixture
-def any_v2(any_service: Service) -> Iterator[Client]:
-    """A client of version 2 on each storage and base, for what takes its time."""
-    with client_of(any_service.base("v2"), "v2") as client:
-        yield client
 
 
 def test_preamble(client: Client) -> None:

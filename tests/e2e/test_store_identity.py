@@ -1,6 +1,5 @@
 """Which instance is which at a Store: duplicates, padding, and the study of the path (store.md, "Study UID match")."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,13 +8,6 @@ import pytest
 from tests.e2e.client import Client, client_of, named, reasons, stored
 from tests.e2e.conftest import VERSIONS, Service
 from tests.factories import new_uid, part10, with_value
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
 
 
 def test_study_of_path(client: Client) -> None:

@@ -1,22 +1,14 @@
 """The bodies that a Store takes (store.md, "Request", "Multipart rules"; PS3.18 §8.6.1, §10.5.1; RFC 2046 §5.1)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.client import Client, client_of, reasons, stored
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client, reasons, stored
 from tests.factories import DICOM_PART, multipart, new_uid, part10
 
 _LIMIT = 400_000
 _MULTIPART = 'multipart/related; type="application/dicom"; boundary=b'
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
 
 
 def _body(*parts: tuple[str, bytes], line: str = "\r\n") -> bytes:

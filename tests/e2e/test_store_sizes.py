@@ -10,17 +10,10 @@ import httpx
 import pytest
 
 from tests.e2e.client import Client, client_of
-from tests.e2e.conftest import VERSIONS, Service, running
+from tests.e2e.conftest import Service, running
 from tests.factories import multipart, new_uid, part10
 
 _LIMIT = 400_000
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

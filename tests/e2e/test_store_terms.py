@@ -1,30 +1,14 @@
 """Header fields of a Store about whole studies: expiry and external metadata (managed-service-additions.md §4, §5)."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.e2e.client import Client, client_of
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client
 from tests.factories import new_uid, part10
 
 _TIME, _OPTION, _LEVEL = (f"msdicom-expiry-{name}" for name in ("time-milliseconds", "option", "level"))
 _SHOW = {"msdicom-request-meta": "true"}
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def v2(service: Service) -> Iterator[Client]:
-    """A client of version 2; the others have the same rules, which `test_external_at_every_version` shows."""
-    with client_of(service.base("v2"), "v2") as client:
-        yield client
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -115,13 +99,6 @@ def test_external(v2: Client, method: str, vr: str, text: str, values: list[Any]
     assert list(shown) == sorted(shown)
     [hidden] = v2.metadata(f"/studies/{study}")
     assert not {"001910FF", "00190010"} & set(hidden)
-
-
-@pytest.fixture
-def any_v2(any_service: Service) -> Iterator[Client]:
-    """A client of version 2 on each storage and base."""
-    with client_of(any_service.base("v2"), "v2") as client:
-        yield client
 
 
 def test_external_on_every_level(any_v2: Client) -> None:

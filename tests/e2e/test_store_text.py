@@ -1,23 +1,13 @@
 """Metadata of files in any Specific Character Set is right UTF-8 (PS3.5 §6.1; issue 3, "Files as they are")."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydicom import dcmread
 
-from tests.e2e.client import Client, client_of
-from tests.e2e.conftest import Service
+from tests.e2e.client import Client
 from tests.factories import new_uid, part10, with_value
-
-
-@pytest.fixture(scope="module")
-def v2(service: Service) -> Iterator[Client]:
-    """A client of version 2: what is read of a file does not depend on the version."""
-    with client_of(service.base("v2"), "v2") as client:
-        yield client
-
 
 _KOREAN = {"Alphabetic": "Hong^Gildong", "Ideographic": "洪^吉洞", "Phonetic": "홍^길동"}
 

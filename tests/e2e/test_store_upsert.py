@@ -1,33 +1,18 @@
 """PUT stores and replaces (store.md, "Upsert"; managed-service-additions.md §3)."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.client import Client, client_of, named, reasons, stored, warnings
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client, named, reasons, stored, warnings
 from tests.factories import new_uid, part10
 
 _REPLACEMENTS = 30
 _ORIGINAL = {"msdicom-request-original": "true"}
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
-
-
-@pytest.fixture
-def any_v2(any_service: Service) -> Iterator[Client]:
-    """A client of version 2 on each storage and base, for what takes its time."""
-    with client_of(any_service.base("v2"), "v2") as client:
-        yield client
 
 
 def _named_files(**uids: str) -> Callable[..., bytes]:

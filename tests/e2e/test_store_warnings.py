@@ -1,38 +1,14 @@
 """What a Store says of attributes that break a rule in an instance that it stores (store.md, "v2 full check")."""
 
-from collections.abc import Iterator
-
 import pytest
 from pydicom import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
-from tests.e2e.client import Client, client_of, comment_name, named, warnings
-from tests.e2e.conftest import VERSIONS, Service
+from tests.e2e.client import Client, comment_name, named, warnings
 from tests.factories import dataset, file_of, file_with, new_uid, part10, with_value
 
 _LONG = "x" * 65
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def plain(request: pytest.FixtureRequest, service: Service) -> Iterator[Client]:
-    """A client of each version, for what depends neither on the storage nor on the base."""
-    with client_of(service.base(request.param), request.param) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def v1(service: Service) -> Iterator[Client]:
-    """A client of version 1; the prerelease has the same rules, which the tests of each version show."""
-    with client_of(service.base("v1"), "v1") as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def v2(service: Service) -> Iterator[Client]:
-    """A client of version 2."""
-    with client_of(service.base("v2"), "v2") as client:
-        yield client
 
 
 def _tag(keyword: str) -> str:
