@@ -42,7 +42,20 @@ class UnsupportedMediaType(DicomwebError):
 
 
 class UnreadableFile(DicomwebError):
-    """A body that is not a readable DICOM Part 10 file (PS3.10 §7); says at which byte and why."""
+    """A body that is not a readable DICOM Part 10 file (PS3.10 §7); says at which byte and why.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, without a value.
+    tag
+        Of the element where it shows, as 8 hexadecimal digits; "" when the file as a whole is at fault.
+    """
+
+    def __init__(self, problem: str, tag: str = "") -> None:
+        super().__init__(f"({tag[:4]},{tag[4:]}) {problem}" if tag else problem)
+        self.problem = problem
+        self.tag = tag
 
 
 class DependencyFailed(DicomwebError):

@@ -247,7 +247,7 @@ class HeaderReader:
         """Begin the walk over the data set, which starts at byte *end*."""
         uid = transfer_syntax.rstrip(b"\0 ")
         if not _UID.fullmatch(uid):
-            raise UnreadableFile("(0002,0010) Transfer Syntax UID is missing or is no UID")
+            raise UnreadableFile("Transfer Syntax UID is missing or is no UID", "00020010")
         self._transfer_syntax = uid.decode("ascii")
         self._walk = Walk(">" if self._transfer_syntax == _BIG_ENDIAN else "<")
         if self._transfer_syntax in _DEFLATED:
@@ -339,13 +339,12 @@ class HeaderReader:
             raise UnreadableFile(f"{end} of the inflated data set, within deflated bytes")
         if self._at > self._arrived or walk.in_fragments:
             value = walk.bulk[-1]
-            name = f"({value.path[:4]},{value.path[4:]}) at byte {value.offset}"
-            length = "fragments and a delimiter" if value.length is None else f"{value.length} bytes"
-            raise UnreadableFile(f"{end}, within {name}: {length} were expected")
+            wanted = "fragments and a delimiter" if value.length is None else f"{value.length} bytes"
+            raise UnreadableFile(f"at byte {value.offset}: {wanted} were expected; {end}", value.path)
         if len(self._kept) >= _HEAD or any(self._kept):
-            tag = f"{_tag_name(self._kept, walk.order)} " if len(self._kept) >= _HEAD else ""
+            tag = _tag_at(self._kept, walk.order) if len(self._kept) >= _HEAD else ""
             wanted = f"{walk.wanted} bytes" if walk.wanted else "its end"
-            raise UnreadableFile(f"{end}, within the element {tag}at byte {self._at}: {wanted} were expected")
+            raise UnreadableFile(f"at byte {self._at}: {wanted} were expected; {end}", tag)
 
 
 def _wanted(walk: Walk, have: int, budget: int, at: int) -> int:
@@ -379,7 +378,7 @@ def _file_meta(file: bytes, *, is_last: bool) -> tuple[bytes | None, int]:
                 return None, start
             (length,) = _LENGTH(file, position + _HEAD)
         elif not (vr.isalpha() and vr.isupper()):
-            raise UnreadableFile(f"(0002,{element:04X}) at byte {position}: file meta information is explicit VR")
+            raise UnreadableFile(f"at byte {position}: file meta information is explicit VR", f"0002{element:04X}")
         stop = start + length
         if stop > len(file):
             return None, stop
@@ -389,6 +388,6 @@ def _file_meta(file: bytes, *, is_last: bool) -> tuple[bytes | None, int]:
     return (value if is_last else None), (position if is_last else position + _HEAD)
 
 
-def _tag_name(element: bytearray, order: str) -> str:
+def _tag_at(element: bytearray, order: str) -> str:
     group, number = unpack_from(f"{order}HH", element)
-    return f"({group:04X},{number:04X})"
+    return f"{group:04X}{number:04X}"

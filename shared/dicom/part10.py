@@ -109,7 +109,7 @@ def _by_tag(dataset: Mapping[str, Any]) -> dict[str, Any]:
         if not _TAG.fullmatch(tag) or not "00020000" <= tag < "FFFE0000" or tag in elements:
             raise UnreadableFile("an attribute's name is no tag of a data set, or is there twice")
         if not isinstance(element, dict):
-            raise UnreadableFile(f"{_named(tag)} is no object")
+            raise UnreadableFile("no object", tag)
         elements[tag] = element
     return dict(sorted(elements.items()))
 
@@ -123,11 +123,11 @@ def _transfer_syntax(elements: Mapping[str, Any], bulk: Mapping[str, BulkData]) 
     possible = found.transfer_syntaxes if found else ()
     stated = _first(elements, _TRANSFER_SYNTAX) or _first(elements, _AVAILABLE_TRANSFER_SYNTAX)
     if stated and not (isinstance(stated, str) and _UID.fullmatch(stated)):
-        raise UnreadableFile(f"{_named(_TRANSFER_SYNTAX)} is no UID")
+        raise UnreadableFile("no UID", _TRANSFER_SYNTAX)
     if possible and stated not in possible:
         stated = possible[0]
         if stated == _BIG_ENDIAN:
-            raise UnreadableFile(f"{_named(_PIXEL_DATA)} is big endian")
+            raise UnreadableFile("big endian", _PIXEL_DATA)
     # What was big endian once is little endian as bulk data, unless that says otherwise (PS3.18 §8.7.3.3).
     if not stated or stated == _BIG_ENDIAN or stated in _NATIVE:
         return _EXPLICIT
@@ -172,7 +172,7 @@ class _Writer:
         """Return the head of an element, which *depth* sequences enclose, and the pieces of its value."""
         vr = element.get("vr")
         if not isinstance(vr, str) or not (vr in ENCODERS or vr in BINARY or vr == "SQ"):
-            raise UnreadableFile(f"{_named(tag)} has no vr, or one that is none")
+            raise UnreadableFile("no vr, or one that is none", tag)
         try:
             if tag == _PIXEL_DATA and vr != "SQ" and (frames := self._encapsulated(element, depth)):
                 return [_head(tag, "OB", UNDEFINED), *encapsulate(frames)]
@@ -182,7 +182,7 @@ class _Writer:
             return [_head(tag, "UN" if vr not in LONG and length > _LONGEST_SHORT_VALUE else vr, length), *value]
         except (Unwritable, StructError) as error:
             why = error if isinstance(error, Unwritable) else "too long"
-            raise UnreadableFile(f"{_named(tag)} {vr}: {why}") from error
+            raise UnreadableFile(f"{vr}: {why}", tag) from error
 
     def _sequence(self, element: Mapping[str, Any], depth: int) -> list[Buffer]:
         """Return the items, of defined length (PS3.5 §7.5.1)."""
@@ -272,7 +272,3 @@ def _is_ascii(text: Buffer) -> bool:
 
 def _size(pieces: Sequence[Buffer]) -> int:
     return sum(map(len, pieces))
-
-
-def _named(tag: str) -> str:
-    return f"({tag[:4]},{tag[4:]})"

@@ -64,8 +64,8 @@ class _Incomplete(Exception):
         self.wanted = wanted
 
 
-class _Damaged(Exception):
-    """The inside of a sequence does not fit its outside; the text says where."""
+class _Damaged(UnreadableFile):
+    """The inside of a sequence does not fit its outside; pydicom may still read it."""
 
 
 class Walk:
@@ -219,7 +219,7 @@ class Walk:
                 tag, vr, *_ = implicit.plan(key)
                 position = self._element(implicit, out, tag, vr, (position, position + _HEAD, length, end))
             elif kind == _UNKNOWN:
-                raise UnreadableFile(f"{self._where(tag, position)}: its VR is none of PS3.5 §6.2")
+                raise UnreadableFile(f"{self._at(position)}: its VR is none of PS3.5 §6.2", tag)
             else:
                 position = self._element(encoding, out, tag, vr, (position, start, length, end))
             if self.in_fragments:
@@ -241,7 +241,7 @@ class Walk:
             counts = len(self.bulk), len(self.faults), len(self._unsigned), self._nested, self._values
             self._marks = (*counts, self._charset)
         elif len(self._tags) >= MAX_DEPTH:
-            raise UnreadableFile(f"{self._where(tag, position)}: more than {MAX_DEPTH} sequences within each other")
+            raise UnreadableFile(f"{self._at(position)}: more than {MAX_DEPTH} sequences within each other", tag)
         self._tags.append(tag)
         self._items.append(0)
         items: list[Dataset] = []
@@ -258,7 +258,7 @@ class Walk:
                 is_ended = True
                 at += ITEM_HEAD
             else:
-                raise _Damaged(f"{self._where(tag, at)}: an item was expected")
+                raise _Damaged(f"{self._at(at)}: an item was expected", tag)
         if is_open and not is_ended:
             raise self._overrun(tag, at, at + ITEM_HEAD, stop)
         self._tags.pop()
@@ -283,7 +283,7 @@ class Walk:
             self._sign(item, unsigned)
         self._nested += len(item) + 1
         if self._nested > MAX_ELEMENTS:
-            raise UnreadableFile(f"{self._where(tag, place[0])}: more than {MAX_ELEMENTS} elements and items")
+            raise UnreadableFile(f"{self._at(place[0])}: more than {MAX_ELEMENTS} elements and items", tag)
         return item, position
 
     def _element(self, encoding: Encoding, out: Dataset, tag: str, vr: str, place: Place) -> int:
@@ -361,7 +361,7 @@ class Walk:
         values = of_numbers or self._window.count(b"\\", start, start + length) + 1
         self._values += values * (_LONG_WEIGHT if length > _LONGEST_SHORT_VALUE else 1)
         if self._values > MAX_VALUES:
-            raise UnreadableFile(f"{self._where(tag, start)}: more than {MAX_VALUES} values")
+            raise UnreadableFile(f"{self._at(start)}: more than {MAX_VALUES} values", tag)
 
     def _unfit(self, out: Dataset, tag: str, vr: str, place: Place) -> None:
         """Take a value as it is that has no whole number of values."""
@@ -384,7 +384,8 @@ class Walk:
                 fragments.is_closed = True
                 return content
             if (group, element) != ITEM or length == UNDEFINED:
-                raise UnreadableFile(f"{self._where('', position)}: a fragment or the last one's end was expected")
+                tag = self.bulk[-1].path
+                raise UnreadableFile(f"{self._at(position)}: a fragment or the last one's end was expected", tag)
             wanted = content + fragments.wanted(length)
             if wanted > end:
                 raise _Incomplete(wanted - position)
@@ -397,7 +398,7 @@ class Walk:
         try:
             stop, is_ended = skip_fragments(EXPLICIT[self.order], self._window, position, end)
         except ValueError as error:
-            raise _Damaged(f"{self._where(tag, error.args[0])}: a fragment was expected") from error
+            raise _Damaged(f"{self._at(error.args[0])}: a fragment was expected", tag) from error
         if not is_ended:
             raise self._overrun(tag, position, stop + ITEM_HEAD, end)
         return stop
@@ -425,20 +426,20 @@ class Walk:
     def _reread(self, damage: _Damaged) -> int:
         """Ask pydicom about the top-level sequence at `_start`, and return the position behind it."""
         if not self._is_closed or self._encoding is None:
-            raise UnreadableFile(str(damage)) from damage
+            raise damage
         is_implicit = self._encoding.is_implicit
         length_at = self._start + (4 if is_implicit else _HEAD)
         stop = length_at + 4 + self._encoding.length(self._window, length_at)[0]
         self._rereadable -= stop - self._start
         if self._rereadable < 0:
-            raise UnreadableFile(f"{damage}; more than {MAX_BYTES} bytes are damaged") from damage
+            raise UnreadableFile(f"{damage.problem}; more than {MAX_BYTES} bytes are damaged", damage.tag) from damage
         try:
             clean = reread(self._window[self._start : stop], is_implicit=is_implicit, order=self.order)
             inner = Walk("<", inline_bytes=len(clean))
             inner._charset, inner._rereadable = self._charset, 0
             inner.read(clean, 0, len(clean), 0)
         except UnreadableFile as error:
-            raise UnreadableFile(f"{damage}; {error}") from error
+            raise UnreadableFile(f"{damage.problem}; {error}", damage.tag) from error
         inner.settle()
         self.dataset.update(inner.dataset)
         self.faults += inner.faults
@@ -459,20 +460,19 @@ class Walk:
             self._start = position
             return _Incomplete(stop - position)
         if self._is_closed or end < self._end:
-            return _Damaged(f"{self._where(tag, position)}: it ends {stop - end} bytes behind what holds it")
+            return _Damaged(f"{self._at(position)}: it ends {stop - end} bytes behind what holds it", tag)
         return _Incomplete(0)
 
     def _check_stray(self, tag: str, position: int) -> None:
         """Raise unless an item or delimiter means nothing where it was found."""
         if self._tags:
-            raise _Damaged(f"{self._where(tag, position)}: an element or the end of the item was expected")
+            raise _Damaged(f"{self._at(position)}: an element or the end of the item was expected", tag)
         if tag == "FFFEE000":
-            raise UnreadableFile(f"{self._where(tag, position)}: an item outside of a sequence")
+            raise UnreadableFile(f"{self._at(position)}: an item outside of a sequence", tag)
 
     def _path(self, tag: str) -> str:
         outer = zip(self._tags, self._items, strict=True)
         return "".join(f"{sequence}/{item}/" for sequence, item in outer) + tag
 
-    def _where(self, tag: str, position: int) -> str:
-        name = f"({tag[:4]},{tag[4:]}) " if tag else ""
-        return f"{name}at byte {self._base + position}"
+    def _at(self, position: int) -> str:
+        return f"at byte {self._base + position}"

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 
 from shared.errors import NotFound
-from shared.model import Buffer, StoredInstance
+from shared.model import Buffer, NewInstance, StoredInstance
 from shared.storage.blobs import BlobStore, instance_blob
 
 
-async def is_same_file(stored: StoredInstance, body: Buffer, blobs: BlobStore) -> bool:
+async def is_same_file(stored: StoredInstance | NewInstance, body: Buffer, blobs: BlobStore) -> bool:
     """Return whether a whole file in memory is what is stored; one whose bytes are lost is not."""
 
     async def given() -> AsyncIterator[Buffer]:
@@ -19,7 +19,7 @@ async def is_same_file(stored: StoredInstance, body: Buffer, blobs: BlobStore) -
     return stored.length_bytes == len(body) and await _digest_of(stored.version, blobs) == await _digest(given())
 
 
-async def is_same_blob(stored: StoredInstance, version: int, length_bytes: int, blobs: BlobStore) -> bool:
+async def is_same_blob(stored: StoredInstance | NewInstance, version: int, length_bytes: int, blobs: BlobStore) -> bool:
     """Return whether the file that was just written under *version* is what is stored."""
     return stored.length_bytes == length_bytes and await _digest_of(stored.version, blobs) == await _digest_of(
         version, blobs

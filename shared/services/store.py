@@ -78,8 +78,6 @@ class _Received:
     position: int
     instance: NewInstance
     body: Buffer
-    is_repeated: bool
-    """Whether an earlier file of the request has its key."""
 
 
 class _Transaction:
@@ -93,8 +91,13 @@ class _Transaction:
         self._batch: list[_Received] = []
         self._batch_bytes = 0
         self._reserved: set[int] = set()
-        self._written: list[tuple[int, NewInstance]] = []
+        self._written: dict[int, NewInstance] = {}
+        """By position."""
+        self._last: dict[InstanceKey, int] = {}
+        """Where the newest of those is, by key."""
         self._unchanged: list[InstanceKey] = []
+        self._repeated: list[tuple[int, int]] = []
+        """Positions of files that make no version, and of the equal ones before them in the request."""
         self._told = 0
 
     async def receive(self, chunks: AsyncIterator[Buffer]) -> None:
@@ -106,14 +109,14 @@ class _Transaction:
         try:
             self._outcomes[position] = self._briefly(await self._take(position, chunks))
         except UnreadableFile as error:
-            unreadable = FailedAttribute("", str(error))
+            unreadable = FailedAttribute(error.tag, error.problem)
             self._outcomes[position] = Outcome(failure=FailureReason.CANNOT_UNDERSTAND, attributes=(unreadable,))
 
     async def publish(self) -> list[Outcome]:
         """Make everything that was written visible, in one transaction."""
         await self._flush()
         index, now = self._backend.index, self._backend.now()
-        instances = [instance for _, instance in self._written]
+        instances = list(self._written.values())
         refusals: Sequence[Refusal | None] = ()
         if self._unchanged:
             terms = self._request.terms
@@ -121,9 +124,12 @@ class _Transaction:
         elif instances:
             refusals = await index.write_each(publish, instances, now)
         self._reserved.difference_update(instance.version for instance in instances)
-        for (position, _), refusal in zip(self._written, refusals, strict=True):
+        for position, refusal in zip(self._written, refusals, strict=True):
             if refusal is not None:
                 self._fail(position, _FAILURE_OF[refusal])
+        for position, first in self._repeated:
+            if self._outcomes[first].failure is not None:
+                self._outcomes[position] = self._outcomes[first]
         return self._outcomes
 
     async def abandon(self) -> None:
@@ -178,12 +184,11 @@ class _Transaction:
         """Check a file whose header was read; it joins the batch unless it failed."""
         checked = await self._check(header, len(body))
         if checked.outcome.failure is None:
-            is_repeated = checked.key in self._keys
             self._keys.add(checked.key)
             body[:_PREAMBLE_BYTES] = bytes(_PREAMBLE_BYTES)
             # Compact at once: a header as Python objects may take more memory than its file.
             instance = await new_instance(checked.key, header, len(body), checked.left_out, self._request.terms)
-            self._batch.append(_Received(position, instance, body, is_repeated))
+            self._batch.append(_Received(position, instance, body))
             self._batch_bytes += len(body) + _INSTANCE_BYTES
         return checked.outcome
 
@@ -207,14 +212,14 @@ class _Transaction:
         checked = await self._check(header, length)
         if checked.outcome.failure is not None:
             return checked.outcome
-        if self._request.replaces and checked.key not in self._keys:
-            known = (await self._stored([checked.key])).get(checked.key)
+        if self._request.replaces:
+            known = (await self._known([checked.key])).get(checked.key)
             if known is not None and await is_same_blob(known, version, length, backend.blobs):
-                self._unchanged.append(checked.key)
+                self._keep(position, checked.key)
                 return checked.outcome
         self._keys.add(checked.key)
         instance = await new_instance(checked.key, header, length, checked.left_out, self._request.terms)
-        self._written.append((position, replace(instance, version=version)))
+        self._add(position, instance, version)
         return checked.outcome
 
     async def _check(self, header: Header, length_bytes: int) -> Acceptance:
@@ -242,7 +247,7 @@ class _Transaction:
             if error is not None:
                 self._fail(received.position, FailureReason.PROCESSING_FAILURE)
             else:
-                self._written.append((received.position, replace(received.instance, version=version)))
+                self._add(received.position, received.instance, version)
 
     async def _reserve(self, keys: list[InstanceKey]) -> Sequence[int | None]:
         work = reserve_any if self._request.replaces else reserve
@@ -251,21 +256,40 @@ class _Transaction:
         return versions
 
     async def _changed(self, batch: list[_Received]) -> list[_Received]:
-        """Return what of a batch is not stored byte for byte as it is; the rest makes no new version."""
-        stored = await self._stored([received.instance.key for received in batch])
+        """Return what of a batch is not there byte for byte already; the rest makes no new version."""
+        known = await self._known([received.instance.key for received in batch])
+        newest: dict[InstanceKey, _Received] = {}
         changed = []
         for received in batch:
-            known = stored.get(received.instance.key)
-            if known is None or received.is_repeated:
-                changed.append(received)
-            elif await is_same_file(known, received.body, self._backend.blobs):
-                self._unchanged.append(known.key)
+            key = received.instance.key
+            earlier = newest.get(key)
+            if earlier is not None and earlier.body == received.body:
+                self._repeated.append((received.position, earlier.position))
+            elif (
+                earlier is None and key in known and await is_same_file(known[key], received.body, self._backend.blobs)
+            ):
+                self._keep(received.position, key)
             else:
+                newest[key] = received
                 changed.append(received)
         return changed
 
-    async def _stored(self, keys: list[InstanceKey]) -> dict[InstanceKey, StoredInstance]:
-        return await self._backend.index.read(stored_instances, keys)
+    async def _known(self, keys: list[InstanceKey]) -> dict[InstanceKey, StoredInstance | NewInstance]:
+        """Return the newest instance of each key: what this request has written, else what is published."""
+        stored = await self._backend.index.read(stored_instances, keys)
+        return {**stored, **{key: self._written[self._last[key]] for key in keys if key in self._last}}
+
+    def _keep(self, position: int, key: InstanceKey) -> None:
+        """Note that a file makes no version, as the newest instance of its key is the same."""
+        if key in self._last:
+            self._repeated.append((position, self._last[key]))
+        else:
+            self._unchanged.append(key)
+
+    def _add(self, position: int, instance: NewInstance, version: int) -> None:
+        """Note that the bytes of an instance are durable."""
+        self._written[position] = replace(instance, version=version)
+        self._last[instance.key] = position
 
     def _fail(self, position: int, reason: FailureReason) -> None:
         outcome = self._outcomes[position]

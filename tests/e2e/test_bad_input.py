@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.client import Client, reasons, stored
+from tests.e2e.client import Client, named, reasons, stored
 from tests.factories import multipart, new_uid, part10
 
 _MULTIPART = "multipart/related; type=application/dicom; boundary=b"
@@ -49,6 +49,17 @@ def test_unreadable_part_says_why(client: Client) -> None:
     failed = answer.json()["00081198"]["Value"]
     assert all("00081155" not in item for item in failed)
     assert all(item["00741048"]["Value"][0]["00000902"]["Value"][0].startswith("DICOM100: ") for item in failed)
+
+
+def test_unreadable_element_is_named(client: Client) -> None:
+    """Of a file that cannot be read the comment names the tag as that of a rule does (store.md, "Response")."""
+    file = part10(pixel_bytes=100)
+    cut = file[: file.index(b"\xe0\x7f\x10\x00") - 1]
+    data_sets = b'[{"0020000D": {"vr": "UI", "Value": [5]}}]'
+    composed, kind = multipart([data_sets], part_headers=["Content-Type: application/dicom+json"])
+
+    assert named(client.store(cut)) == ["(0020,000e)"]
+    assert named(client.post(composed, kind.replace("/dicom", "/dicom+json"))) == ["(0020,000d)"]
 
 
 def test_truncated_header(client: Client) -> None:

@@ -163,6 +163,17 @@ def test_nonsense(file: bytes, message: str) -> None:
     assert "A1" not in str(raised.value)
 
 
+def test_tag_of_problem() -> None:
+    """The tag is beside the problem, so that a Store report can name it in its own way (store.md, "Response")."""
+    with pytest.raises(UnreadableFile) as raised:
+        read_header(part10(PATIENT_ID)[:-1])
+
+    end = META_BYTES + len(PATIENT_ID)
+    assert raised.value.tag == "00100020"
+    assert raised.value.problem == f"at byte {META_BYTES}: 10 bytes were expected; the file ends at byte {end - 1}"
+    assert str(raised.value) == f"(0010,0020) {raised.value.problem}"
+
+
 @pytest.mark.parametrize("is_open", [True, False], ids=["undefined", "defined"])
 @pytest.mark.parametrize(("depth", "is_readable"), [(64, True), (65, False), (5000, False)])
 def test_depth(depth: int, is_readable: bool, is_open: bool) -> None:

@@ -150,10 +150,10 @@ def test_long_value(length: int, vr: str) -> None:
 
 
 UNREADABLE: dict[str, tuple[Json, str]] = {
-    "no vr": ({"00100020": {"Value": ["secret"]}}, r"\(0010,0020\) has no vr"),
-    "vr that is none": ({"00100020": {"vr": "secret"}}, r"\(0010,0020\) has no vr"),
-    "vr that is no text": ({"00100020": {"vr": ["LO"]}}, r"\(0010,0020\) has no vr"),
-    "no object": ({"00100020": "secret"}, r"\(0010,0020\) is no object"),
+    "no vr": ({"00100020": {"Value": ["secret"]}}, r"\(0010,0020\) no vr"),
+    "vr that is none": ({"00100020": {"vr": "secret"}}, r"\(0010,0020\) no vr"),
+    "vr that is no text": ({"00100020": {"vr": ["LO"]}}, r"\(0010,0020\) no vr"),
+    "no object": ({"00100020": "secret"}, r"\(0010,0020\) no object"),
     "keyword": ({"PatientID": {"vr": "LO", "Value": ["secret"]}}, "no tag"),
     "tag twice": ({"0010001a": {"vr": "LO"}, "0010001A": {"vr": "LO"}}, "twice"),
     "command group": ({"00000002": {"vr": "UI"}}, "no tag"),
