@@ -1,22 +1,24 @@
 """Every element of a data set, nested and private ones too, against its VR and Value Multiplicity (PS3.5 §6.2, §6.4).
 
 The multiplicities are those of pydicom's dictionary. What a tag and VR ask of values is a `Rule`, made once for each
-combination and kept in a bounded cache: the check runs for each instance that is stored.
+combination and kept in a bounded cache: the check runs for each instance that is stored. The cache is one for each
+VR, since a tag alone is a key that costs less than a tag and a VR.
 """
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from pydicom.datadict import dictionary_VM, dictionary_VR
 
-from shared.dicom.value_rules import CHECKS, Check
+from shared.dicom.elements import READERS
+from shared.dicom.value_rules import CHECKS, GOOD, Check
 from shared.model import FailedAttribute
 
-Rule: TypeAlias = tuple[range, Check | None]
-"""How many values there may be, and what they must look like."""
+Rule: TypeAlias = tuple[Callable[[str], object] | None, range, Check | None]
+"""What tells a single value that is good, for text; how many values there may be; and what they must look like."""
 
 _UNBOUNDED = sys.maxsize
 _ONE = range(1, 2)
@@ -43,7 +45,9 @@ def problems(dataset: Mapping[str, Any]) -> dict[str, FailedAttribute]:
                     found[tag] = next(iter(nested.values()))
                     break
             continue
-        counts, check = _rule(tag, vr)
+        is_good, counts, check = _RULES[vr](tag)
+        if is_good is not None and len(values) == 1 and values[0] is not None and is_good(values[0]):
+            continue
         if len(values) not in counts:
             found[tag] = _failed(tag, _miscount(len(values), counts))
         elif check is not None:
@@ -59,9 +63,18 @@ def _failed(tag: str, problem: str) -> FailedAttribute:
     return FailedAttribute(tag, problem)
 
 
-@lru_cache(maxsize=16384)
-def _rule(tag: str, vr: str) -> Rule:
-    return _counts(int(tag, 16)), CHECKS.get(vr)
+def _rules(vr: str) -> Callable[[str], Rule]:
+    check, good = CHECKS.get(vr), GOOD.get(vr)
+
+    @lru_cache(maxsize=2048)
+    def rule(tag: str) -> Rule:
+        counts = _counts(int(tag, 16))
+        return good if 1 in counts else None, counts, check
+
+    return rule
+
+
+_RULES = {vr: _rules(vr) for vr in READERS["<"]}
 
 
 def _counts(tag: int) -> range:

@@ -35,6 +35,8 @@ _NOT_IN_STRING = re.compile(f"[{_UNUSED}\t\n\f\r]")
 _UNDECODED = "\ufffd"
 
 _ASCII = "[ -~]"
+_APPLICATION_ENTITY = r"[ -\[\]-~]"
+_CODE_STRING = "[A-Z0-9 _]"
 _NAME = r"[ -<>-\]_-~]*+(?:\^[ -<>-\]_-~]*+){0,4}"
 _AGE = "[0-9]{3}[DWMY]"
 _URI = r"[A-Za-z0-9_:/?#\[\]@!$&'()*+,;=%.~-]+"
@@ -44,6 +46,22 @@ _DATE = re.compile("[0-9]{8}")
 _TIME = r"(?:[01][0-9]|2[0-3])(?:[0-5][0-9](?:(?:[0-5][0-9]|60)(?:\.[0-9]{1,6})?)?)?"
 _DATE_TIME = re.compile(rf"([0-9]{{4}})(?:([0-9]{{2}})(?:([0-9]{{2}})(?:{_TIME})?)?)?([+-][0-9]{{4}})?")
 _OFFSET = re.compile(r"(?!-0000)-(?:0[0-9]|1[01])[0-5][0-9]|-1200|\+(?:0[0-9]|1[0-3])[0-5][0-9]|\+1400")
+
+GOOD: Mapping[str, Callable[[str], object]] = {
+    vr: re.compile(form).fullmatch
+    for vr, form in {
+        "AE": f"{_APPLICATION_ENTITY}{{0,{LONGEST['AE']}}}",
+        "AS": _AGE,
+        "CS": f"{_CODE_STRING}{{0,{LONGEST['CS']}}}",
+        "DA": _COMMON_DATE,
+        "DT": "[1-9][0-9]{3}",
+        "TM": _TIME,
+        "UI": rf"(?=.{{0,64}}\Z){_UID}",
+        "UR": _URI,
+        **{vr: f"{_ASCII}{{0,{LONGEST[vr]}}}" for vr in ("LO", "LT", "SH", "ST", "UC", "UT")},
+    }.items()
+}
+"""By VR of text: matches values that are good beyond doubt, as nearly all are. `CHECKS` look at the others."""
 
 _is_lenient_uid = re.compile(r"[0-9.]{0,63}[0-9]").fullmatch
 _is_uid = re.compile(_UID).fullmatch
@@ -112,9 +130,9 @@ def too_long(text: str, longest: int) -> str:
     return f"{len(text)} characters; at most {longest}"
 
 
-def _texts(good: str, judge: Judge) -> Check:
-    """Return a check of texts: those that match *good* pass, and any other is judged, its padding off."""
-    is_good = re.compile(good).fullmatch
+def _texts(vr: str, judge: Judge) -> Check:
+    """Return a check of texts: those that are good beyond doubt pass, and any other is judged, its padding off."""
+    is_good = GOOD[vr]
 
     def check(values: Sequence[Any]) -> str | None:
         for value in values:
@@ -129,7 +147,7 @@ def _texts(good: str, judge: Judge) -> Check:
 
 def _string(vr: str) -> Check:
     """Return a check of text of one line in any character set."""
-    return _texts(f"{_ASCII}{{0,{LONGEST[vr]}}}", lambda text: string_problem(text, LONGEST[vr]) or _undecoded(text))
+    return _texts(vr, lambda text: string_problem(text, LONGEST[vr]) or _undecoded(text))
 
 
 def _text(vr: str) -> Check:
@@ -140,26 +158,25 @@ def _text(vr: str) -> Check:
             return too_long(text, LONGEST[vr])
         return "a control character" if _NOT_IN_TEXT.search(text) else _undecoded(text)
 
-    return _texts(f"{_ASCII}{{0,{LONGEST[vr]}}}", judge)
+    return _texts(vr, judge)
 
 
-def _code(vr: str, characters: str, problem: str) -> Check:
+def _code(vr: str, problem: str) -> Check:
     """Return a check of short texts of a part of the default repertoire (PS3.5 §6.1.2.1)."""
-    good = f"[{characters}]{{0,{LONGEST[vr]}}}"
-    is_good = re.compile(good).fullmatch
+    is_good = GOOD[vr]
 
     def judge(text: str) -> str | None:
         if len(text) > LONGEST[vr]:
             return too_long(text, LONGEST[vr])
         return None if is_good(text) else problem
 
-    return _texts(good, judge)
+    return _texts(vr, judge)
 
 
-def _form(good: str, problem: str, is_valid: Callable[[str], object] | None = None) -> Check:
-    """Return a check of texts that match *good* or pass *is_valid*; one of padding alone is empty, not wrong."""
-    passes = is_valid or re.compile(good).fullmatch
-    return _texts(good, lambda text: None if not text or passes(text) else problem)
+def _form(vr: str, problem: str, is_valid: Callable[[str], object] | None = None) -> Check:
+    """Return a check of texts that are good or pass *is_valid*; one of padding alone is empty, not wrong."""
+    passes = is_valid or GOOD[vr]
+    return _texts(vr, lambda text: None if not text or passes(text) else problem)
 
 
 def _uid_problem(text: str) -> str | None:
@@ -212,22 +229,22 @@ def _is_day(year: str, month: str, day: str) -> bool:
 
 
 CHECKS: Mapping[str, Check] = {
-    "AE": _code("AE", " -\\[\\]-~", "a character that is not ASCII text"),
-    "AS": _form(_AGE, "no age of the form nnnD, W, M or Y"),
-    "CS": _code("CS", "A-Z0-9 _", "not only A-Z, 0-9, blank, underscore"),
-    "DA": _form(_COMMON_DATE, "no date of the form yyyyMMdd", is_date),
+    "AE": _code("AE", "a character that is not ASCII text"),
+    "AS": _form("AS", "no age of the form nnnD, W, M or Y"),
+    "CS": _code("CS", "not only A-Z, 0-9, blank, underscore"),
+    "DA": _form("DA", "no date of the form yyyyMMdd", is_date),
     "DS": _decimals,
-    "DT": _form("[1-9][0-9]{3}", "no date and time yyyyMMddHHmmss.f", is_date_time),
+    "DT": _form("DT", "no date and time yyyyMMddHHmmss.f", is_date_time),
     "IS": _integers,
     "LO": _string("LO"),
     "LT": _text("LT"),
     "PN": _names,
     "SH": _string("SH"),
     "ST": _text("ST"),
-    "TM": _form(_TIME, "no time of the form HHmmss.f"),
+    "TM": _form("TM", "no time of the form HHmmss.f"),
     "UC": _string("UC"),
-    "UI": _texts(rf"(?=.{{0,64}}\Z){_UID}", _uid_problem),
-    "UR": _form(_URI, "not only characters of a URI"),
+    "UI": _texts("UI", _uid_problem),
+    "UR": _form("UR", "not only characters of a URI"),
     "UT": _text("UT"),
 }
 """By VR. The others are numbers, bytes or items, which are good as they are.
