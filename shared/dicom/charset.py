@@ -18,7 +18,8 @@ from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
-_ESCAPE = b"\x1b"
+ESCAPE = b"\x1b"
+"""Begins what designates another character set (PS3.5 §6.1.2.5)."""
 
 _CHINESE = "\x1b$)A"
 """Designates ISO 2022 IR 58. pydicom leaves it to the codec to take it away, and Python's does not."""
@@ -67,7 +68,7 @@ def _decoder(encodings: list[str], delimiters: set[int]) -> Callable[[bytes], st
     first = encodings[0]
 
     def decode(value: bytes) -> str:
-        if _ESCAPE in value:
+        if ESCAPE in value:
             return decode_bytes(value, encodings, delimiters).replace(_CHINESE, "")
         if value.isascii():  # all first character sets agree there
             return value.decode("ascii")

@@ -54,9 +54,25 @@ class Encoding(NamedTuple):
     length: Callable[[bytes, int], tuple[int]]
     item: Callable[[bytes, int], tuple[int, int, int]]
     """Group, element and length of an item or delimiter."""
-    plan: Callable[[bytes], Plan]
+    plans: "Plans"
 
 
+class Plans(dict[bytes, Plan]):
+    """The plans made so far by the bytes that they depend on: looked up in half the time of an `lru_cache`."""
+
+    def __init__(self, make: Callable[[bytes], Plan]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, head: bytes) -> Plan:
+        """Make the plan; all older ones are forgotten when there are too many."""
+        if len(self) >= _MAX_PLANS:
+            self.clear()
+        plan = self[head] = self._make(head)
+        return plan
+
+
+_MAX_PLANS = 16384
 _SHORT_VALUE, _LONG_VALUE = 8, 12
 _CHARACTER_SET = 0x00080005
 _DELIMITERS = 0xFFFE
@@ -85,7 +101,6 @@ def _plan(tag: int, vr: str, value_at: int, order: str) -> Plan:
 def _explicit(order: str) -> Callable[[bytes], Plan]:
     tag_of = Struct(f"{order}HH").unpack_from
 
-    @lru_cache(maxsize=16384)
     def plan(head: bytes) -> Plan:
         group, element = tag_of(head)
         tag = group << 16 | element
@@ -103,7 +118,6 @@ def _explicit(order: str) -> Callable[[bytes], Plan]:
 def _implicit(order: str) -> Callable[[bytes], Plan]:
     tag_of = Struct(f"{order}HH").unpack
 
-    @lru_cache(maxsize=16384)
     def plan(head: bytes) -> Plan:
         group, element = tag_of(head)
         tag = group << 16 | element
@@ -120,7 +134,7 @@ def _encoding(order: str, *, is_implicit: bool) -> Encoding:
         Struct(f"{order}4sL" if is_implicit else f"{order}6sH").unpack_from,
         Struct(f"{order}L").unpack_from,
         Struct(f"{order}HHL").unpack_from,
-        (_implicit if is_implicit else _explicit)(order),
+        Plans((_implicit if is_implicit else _explicit)(order)),
     )
 
 

@@ -10,7 +10,7 @@ from math import isfinite
 from struct import Struct, unpack
 from typing import Any, TypeAlias
 
-from shared.dicom.charset import Charset
+from shared.dicom.charset import ESCAPE, Charset
 
 Element: TypeAlias = dict[str, Any]
 """One attribute of the DICOM JSON Model."""
@@ -100,7 +100,9 @@ def _texts(vr: str, trim: Callable[[str, str], str]) -> Reader:
     """Text of the data set's character set, several values."""
 
     def read(window: bytes, start: int, stop: int, charset: Charset) -> Element:
-        text = charset.text(window[start:stop])
+        raw = window[start:stop]
+        # The short way of `Charset` again: calling it would take as long as the rest.
+        text = raw.decode("ascii") if raw.isascii() and ESCAPE not in raw else charset.text(raw)
         if "\\" in text:
             return {"vr": vr, "Value": [trim(value, " ") or None for value in text.split("\\")]}
         text = trim(text, " ")

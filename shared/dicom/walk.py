@@ -174,12 +174,12 @@ class Walk:
         Speed matters here more than anywhere: one turn of the loop for each element of each file.
         """
         window = self._window
-        head, plan = encoding.head, encoding.plan
+        head, plans = encoding.head, encoding.plans
         charset = self._charset
         first, last = position, end - _HEAD
         while position <= last:
             key, length = head(window, position)
-            tag, vr, kind, value_at, read = plan(key)
+            tag, vr, kind, value_at, read = plans[key]
             start = position + value_at
             if kind <= _NUMERIC_TEXT:
                 stop = start + length
@@ -216,7 +216,7 @@ class Walk:
             if kind == _IMPLICIT:
                 implicit = IMPLICIT[self.order]
                 key, length = implicit.head(window, position)
-                tag, vr, *_ = implicit.plan(key)
+                tag, vr, *_ = implicit.plans[key]
                 position = self._element(implicit, out, tag, vr, (position, position + _HEAD, length, end))
             elif kind == _UNKNOWN:
                 raise UnreadableFile(f"{self._at(position)}: its VR is none of PS3.5 §6.2", tag)
