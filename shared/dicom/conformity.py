@@ -7,7 +7,7 @@ VR, since a tag alone is a key that costs less than a tag and a VR.
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -30,8 +30,14 @@ _LAST_CREATOR = 0xFF
 def problems(dataset: Mapping[str, Any]) -> dict[str, FailedAttribute]:
     """Return what is wrong with each attribute of a DICOM JSON object (PS3.18 §F.2), by its tag.
 
-    Only the first problem of each; that of a sequence names the nested attribute.
+    Only the first problem of each; that of a sequence names the nested attribute. An item that is there several times,
+    as the same object, is checked once.
     """
+    return _problems(dataset, set())
+
+
+def _problems(dataset: Mapping[str, Any], good: set[int]) -> dict[str, FailedAttribute]:
+    """Do what `problems` does; *good* are the identities of items known to be, and gets more of them."""
     found: dict[str, FailedAttribute] = {}
     for tag, element in dataset.items():
         values = element.get("Value")
@@ -39,11 +45,9 @@ def problems(dataset: Mapping[str, Any]) -> dict[str, FailedAttribute]:
             continue
         vr = element["vr"]
         if vr == "SQ":
-            for item in values:
-                nested = problems(item)
-                if nested:
-                    found[tag] = next(iter(nested.values()))
-                    break
+            nested = _nested(values, good)
+            if nested is not None:
+                found[tag] = nested
             continue
         is_good, counts, check = _RULES[vr](tag)
         if is_good is not None and len(values) == 1 and values[0] is not None and is_good(values[0]):
@@ -55,6 +59,17 @@ def problems(dataset: Mapping[str, Any]) -> dict[str, FailedAttribute]:
             if problem is not None:
                 found[tag] = _failed(tag, problem)
     return found
+
+
+def _nested(items: Sequence[Mapping[str, Any]], good: set[int]) -> FailedAttribute | None:
+    """Return the first problem of the items of a sequence."""
+    for item in items:
+        if id(item) not in good:
+            found = _problems(item, good)
+            if found:
+                return next(iter(found.values()))
+            good.add(id(item))
+    return None
 
 
 @lru_cache(maxsize=4096)

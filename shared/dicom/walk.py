@@ -51,6 +51,10 @@ _ITEM_END_TAG = "{:04X}{:04X}".format(*ITEM_END)
 
 _OFFSET_TABLES = frozenset({EXTENDED_OFFSETS, EXTENDED_LENGTHS})
 
+_SHORT_ITEM, _MOST_KNOWN = 128, 1024
+"""Bytes of an item, and number of items, that are read once however often they are there: two thirds of the short ones
+of a structured report are codes of concepts and units that were there before."""
+
 _HEAD = 8
 _LONG_HEAD = 12
 _LONGEST_SHORT_VALUE = 0xFFFF
@@ -101,9 +105,12 @@ class Walk:
         self._charset = DEFAULT
         self._window, self._base, self._end = b"", 0, 0
         self._start = 0
-        self._tags: list[str] = []
-        self._items: list[int] = []
+        self._within: list[tuple[str, list[Dataset]]] = []
+        """The sequences around what is read, from the outermost, and their items that are complete."""
         self._is_closed = False
+        self._known: dict[bytes, Dataset] = {}
+        """Short items by their bytes, as read with the character set and encoding of the data set itself."""
+        self._known_charset = DEFAULT
         self._offset_tables: dict[str, bytes] = {}
         self._open_fragments = Fragments(self._offset_tables)
         self._rereadable = MAX_BYTES
@@ -207,11 +214,11 @@ class Walk:
                 continue
             if kind == _DELIMITER:
                 position += _HEAD
-                if tag == _ITEM_END_TAG and self._tags:
+                if tag == _ITEM_END_TAG and self._within:
                     return position
                 self._check_stray(tag, position - _HEAD)
                 continue
-            if kind == _IMPLICIT and position == first and self._tags:  # so is all of the item (PS3.5 §6.2.2)
+            if kind == _IMPLICIT and position == first and self._within:  # so is all of the item (PS3.5 §6.2.2)
                 return self._walk(IMPLICIT[self.order], out, position, end, is_delimited=is_delimited)
             if kind == _IMPLICIT:
                 implicit = IMPLICIT[self.order]
@@ -230,61 +237,76 @@ class Walk:
         return position
 
     def _sequence(self, encoding: Encoding, out: Dataset, tag: str, place: Place) -> int:
-        """Read a sequence into *out* (PS3.5 §7.5) and return the position behind it."""
+        """Read a sequence with its items into *out* (PS3.5 §7.5) and return the position behind it."""
         position, start, length, end = place
         is_open = length == UNDEFINED
         stop = end if is_open else start + length
         if stop > end:
             raise self._overrun(tag, position, stop, end)
-        if not self._tags:
-            self._start, self._is_closed = position, not is_open
-            counts = len(self.bulk), len(self.faults), len(self._unsigned), self._nested, self._values
-            self._marks = (*counts, self._charset)
-        elif len(self._tags) >= MAX_DEPTH:
-            raise UnreadableFile(f"{self._at(position)}: more than {MAX_DEPTH} sequences within each other", tag)
-        self._tags.append(tag)
-        self._items.append(0)
         items: list[Dataset] = []
-        is_ended = False
+        self._enter(tag, items, position, is_open=is_open)
+        window, head = self._window, encoding.item
+        known = self._known if self._charset is self._known_charset and encoding is self._encoding else {}
         at = start
-        while at < stop and not is_ended:
-            if at + ITEM_HEAD > stop:
-                raise self._overrun(tag, at, at + ITEM_HEAD, stop)
-            group, element, item_length = encoding.item(self._window, at)
-            if (group, element) == ITEM:
-                item, at = self._item(encoding, tag, (at, at + ITEM_HEAD, item_length, stop))
-                items.append(item)
-            elif (group, element) == SEQUENCE_END:
-                is_ended = True
-                at += ITEM_HEAD
-            else:
-                raise _Damaged(f"{self._at(at)}: an item was expected", tag)
-        if is_open and not is_ended:
+        while at < stop:
+            content = at + ITEM_HEAD
+            if content > stop:
+                raise self._overrun(tag, at, content, stop)
+            group, element, length = head(window, at)
+            if (group, element) != ITEM:
+                break
+            behind = content + length
+            item = known.get(window[content:behind]) if length <= _SHORT_ITEM and behind <= stop else None
+            if item is None:
+                item, behind = self._item(encoding, tag, (at, content, length, stop), known)
+            self._nested += len(item) + 1
+            if self._nested > MAX_ELEMENTS:
+                raise UnreadableFile(f"{self._at(at)}: more than {MAX_ELEMENTS} elements and items", tag)
+            items.append(item)
+            at = behind
+        if at < stop and (group, element) != SEQUENCE_END:
+            raise _Damaged(f"{self._at(at)}: an item was expected", tag)
+        if at >= stop and is_open:
             raise self._overrun(tag, at, at + ITEM_HEAD, stop)
-        self._tags.pop()
-        self._items.pop()
+        self._within.pop()
         out[tag] = {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-        return at if is_open else stop
+        return at + ITEM_HEAD if is_open else stop
 
-    def _item(self, encoding: Encoding, tag: str, place: Place) -> tuple[Dataset, int]:
-        """Read an item and return it with the position behind it; what it says of text and signs ends with it."""
+    def _item(self, encoding: Encoding, tag: str, place: Place, known: dict[bytes, Dataset]) -> tuple[Dataset, int]:
+        """Read an item and return it with the position behind it; what it says of text and signs ends with it.
+
+        A short one that depends on nothing but its bytes and has no sequences joins those that are *known*.
+        """
         position, start, length, end = place
-        self._items[-1] += 1
+        is_open = length == UNDEFINED
+        stop = end if is_open else start + length
+        if stop > end:
+            raise self._overrun(tag, position, stop, end)
         item: Dataset = {}
         charset, unsigned = self._charset, len(self._unsigned)
-        if length == UNDEFINED:
-            position = self._walk(encoding, item, start, end, is_delimited=True)
-        elif start + length > end:
-            raise self._overrun(tag, position, start + length, end)
-        else:
-            position = self._walk(encoding, item, start, start + length, is_delimited=False)
+        noted = self._nested + len(self.bulk) + len(self.faults)
+        behind = self._walk(encoding, item, start, stop, is_delimited=is_open)
         self._charset = charset
         if len(self._unsigned) > unsigned:
             self._sign(item, unsigned)
-        self._nested += len(item) + 1
-        if self._nested > MAX_ELEMENTS:
-            raise UnreadableFile(f"{self._at(place[0])}: more than {MAX_ELEMENTS} elements and items", tag)
-        return item, position
+        elif (
+            length <= _SHORT_ITEM
+            and behind == stop
+            and noted == self._nested + len(self.bulk) + len(self.faults)
+            and len(known) < _MOST_KNOWN
+        ):
+            known[self._window[start:stop]] = item
+        return item, behind
+
+    def _enter(self, tag: str, items: list[Dataset], position: int, *, is_open: bool) -> None:
+        """Note which sequence is read, and of a top-level one what to return to if it is incomplete."""
+        if not self._within:
+            self._start, self._is_closed = position, not is_open
+            counts = len(self.bulk), len(self.faults), len(self._unsigned), self._nested, self._values
+            self._marks = (*counts, self._charset)
+        elif len(self._within) >= MAX_DEPTH:
+            raise UnreadableFile(f"{self._at(position)}: more than {MAX_DEPTH} sequences within each other", tag)
+        self._within.append((tag, items))
 
     def _element(self, encoding: Encoding, out: Dataset, tag: str, vr: str, place: Place) -> int:
         """Read one element that needs a second look, and return the position behind it."""
@@ -305,6 +327,8 @@ class Walk:
                 self._unsigned.append((out[tag], self._window[place[1] : stop]))
         if tag == "00080005":
             self._charset = charset_of(tuple(str(term or "") for term in out.get(tag, {}).get("Value", [""])))
+            if not self._within:
+                self._known, self._known_charset = {}, self._charset
         elif tag.endswith("0000"):
             out.pop(tag, None)  # group lengths are no part of the model (PS3.18 §F.2.2)
         return stop
@@ -328,7 +352,7 @@ class Walk:
     def _binary(self, out: Dataset, tag: str, vr: str, place: Place) -> int:
         """Write a short binary value into the JSON, note where a long one lies, and return the position behind it."""
         position, start, length, end = place
-        is_open, is_top = length == UNDEFINED, not self._tags
+        is_open, is_top = length == UNDEFINED, not self._within
         is_pixel_data = is_top and tag in PIXEL_DATA
         stop = start if is_open else start + length
         is_inline = length <= self._inline_bytes and not (is_pixel_data and length)
@@ -448,15 +472,14 @@ class Walk:
 
     def _forget(self) -> None:
         """Undo what an unfinished sequence left."""
-        if self._tags:
+        if self._within:
             bulk, faults, unsigned, self._nested, self._values, self._charset = self._marks
             del self.bulk[bulk:], self.faults[faults:], self._unsigned[unsigned:]
-            self._tags.clear()
-            self._items.clear()
+            self._within.clear()
 
     def _overrun(self, tag: str, position: int, stop: int, end: int) -> _Incomplete | _Damaged:
         """Return what it means that something at *position* ends at *stop*, behind its surroundings' *end*."""
-        if not self._tags:
+        if not self._within:
             self._start = position
             return _Incomplete(stop - position)
         if self._is_closed or end < self._end:
@@ -465,14 +488,13 @@ class Walk:
 
     def _check_stray(self, tag: str, position: int) -> None:
         """Raise unless an item or delimiter means nothing where it was found."""
-        if self._tags:
+        if self._within:
             raise _Damaged(f"{self._at(position)}: an element or the end of the item was expected", tag)
         if tag == "FFFEE000":
             raise UnreadableFile(f"{self._at(position)}: an item outside of a sequence", tag)
 
     def _path(self, tag: str) -> str:
-        outer = zip(self._tags, self._items, strict=True)
-        return "".join(f"{sequence}/{item}/" for sequence, item in outer) + tag
+        return "".join(f"{sequence}/{len(items) + 1}/" for sequence, items in self._within) + tag
 
     def _at(self, position: int) -> str:
         return f"at byte {self._base + position}"

@@ -149,3 +149,13 @@ def test_deep() -> None:
         dataset = {"0040A730": element("SQ", dataset)}
 
     assert found(dataset) == {"0040A730": ("00080020", "no date of the form yyyyMMdd")}
+
+
+def test_same_item() -> None:
+    """An item that is the same object in several places is named for each sequence that has it."""
+    good, bad = {"00100020": element("LO", "A1")}, {"00100020": element("LO", "A1", "A2")}
+    sequences = {
+        f"0008111{n}": element("SQ", *items) for n, items in enumerate([[good, good], [good, bad], [bad, good]])
+    }
+
+    assert list(found(sequences)) == ["00081111", "00081112"]
