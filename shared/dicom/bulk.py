@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from shared.dicom.dictionary import UNDEFINED, Encoding
+from shared.dicom.dictionary import Encoding
+from shared.dicom.encapsulation import UNDEFINED
 
 INLINE_BYTES = 1024
 """Binary values up to this length are written into the JSON."""

@@ -14,9 +14,6 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR
 
 from shared.dicom.elements import BINARY, LONG, MAX_CHARACTERS, READERS, Dataset, Reader
 
-UNDEFINED = 0xFFFFFFFF
-"""The length of a value that ends with a delimiter (PS3.5 §7.1.1)."""
-
 
 class Kind(IntEnum):
     """How an element is read, the most frequent first."""

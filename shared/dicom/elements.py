@@ -11,6 +11,7 @@ from struct import Struct, unpack
 from typing import Any, TypeAlias
 
 from shared.dicom.charset import ESCAPE, Charset
+from shared.dicom.names import GROUPS
 
 Element: TypeAlias = dict[str, Any]
 """One attribute of the DICOM JSON Model."""
@@ -132,14 +133,11 @@ def _person_names(window: bytes, start: int, stop: int, charset: Charset) -> Ele
     return {"vr": "PN", "Value": names} if names != [None] else {"vr": "PN"}
 
 
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-
-
 def _person_name(text: str) -> dict[str, str] | None:
     """Name the component groups (PS3.18 §F.2.2); what follows a third `=` stays with the third, to be found invalid."""
     if "=" not in text:
         return {"Alphabetic": text} if text else None
-    groups = zip(_GROUPS, text.split("=", 2), strict=False)
+    groups = zip(GROUPS, text.split("=", 2), strict=False)
     return {name: group for name, group in groups if group} or None
 
 

@@ -12,6 +12,9 @@ ITEM = b"\xfe\xff\x00\xe0"
 UNDEFINED = 0xFFFFFFFF
 """The length of a value that ends with a delimiter (PS3.5 §7.1.1)."""
 
+VIDEO = frozenset(f"1.2.840.10008.1.2.4.{number}{kind}" for number in range(100, 109) for kind in ("", ".1"))
+"""Transfer syntaxes of MPEG-2, MPEG-4 and HEVC: one stream, whatever Number of Frames says (PS3.5 §8.2.5 to §8.2.8)."""
+
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _ITEM_HEAD = 8
 

@@ -12,6 +12,7 @@ from struct import pack
 from typing import Any, TypeAlias
 
 from shared.dicom.elements import MAX_CHARACTERS
+from shared.dicom.names import GROUPS
 
 Encoder: TypeAlias = Callable[[list[Any]], bytes]
 """Writes the list of an attribute's values, at least one, without padding."""
@@ -22,9 +23,6 @@ CHARACTER_SET_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 
 class Unwritable(Exception):
     """A value that its VR cannot hold; names the kind of what was found, never the value. Stays in this layer."""
-
-
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 def binary(text: object) -> bytes:
@@ -88,9 +86,9 @@ def _person_name(value: object) -> str:
     """Return the component groups as one text (PS3.5 §6.2.1.1); a bare text, as some clients send it, is one."""
     if not isinstance(value, dict):
         return _text(value)
-    if not set(value) <= set(_GROUPS):
+    if not set(value) <= set(GROUPS):
         raise Unwritable("unknown component group")
-    return "=".join(_text(value.get(group)) for group in _GROUPS).rstrip("=")
+    return "=".join(_text(value.get(group)) for group in GROUPS).rstrip("=")
 
 
 def _numeric_texts(vr: str) -> Encoder:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from shared.dicom.names import GROUPS
 from shared.dicom.strict import broken_rule
 from shared.dicom.values import number
 from shared.model import ExternalValue
@@ -69,7 +70,7 @@ def _element(value: ExternalValue) -> dict[str, Any]:
         return {"vr": value.vr}
     shown: object = value.value
     if value.vr == "PN":
-        groups = zip(("Alphabetic", "Ideographic", "Phonetic"), value.value.split("=", 2), strict=False)
+        groups = zip(GROUPS, value.value.split("=", 2), strict=False)
         shown = {name: group for name, group in groups if group}
     elif value.vr not in _TEXTS:
         shown = number(value.value, value.vr)

@@ -12,6 +12,7 @@ from struct import Struct
 from typing import Any
 
 from shared.dicom.attributes import tag_of
+from shared.dicom.encapsulation import VIDEO
 from shared.dicom.fragments import EXTENDED_OFFSETS, Fragments
 from shared.dicom.header import BulkValue, Header
 from shared.model import ByteRange, FramePage
@@ -26,9 +27,6 @@ _SUBSAMPLED = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_4
 
 _NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 """Transfer syntaxes with native pixel data in the file itself (PS3.5 §A.1 to §A.3)."""
-
-_VIDEO = frozenset(f"1.2.840.10008.1.2.4.{number}{kind}" for number in range(100, 109) for kind in ("", ".1"))
-"""MPEG-2, MPEG-4 and HEVC: one stream, whatever Number of Frames says (PS3.5 §8.2.5 to §8.2.8)."""
 
 _CODESTREAM_BEGINS = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0c", b"\xff\x0a")
 """JPEG and JPEG-LS, JPEG 2000, a JP2 or JPEG XL file, JPEG XL."""
@@ -65,7 +63,7 @@ def frame_pages(header: Header, file_bytes: int) -> tuple[FramePage, ...]:
     image = _image(header.dataset, pixels)
     if header.fragments is None:
         return _native(image, pixels, file_bytes) if header.transfer_syntax in _NATIVE else ()
-    frames = 1 if header.transfer_syntax in _VIDEO else image.frames
+    frames = 1 if header.transfer_syntax in VIDEO else image.frames
     return tuple(_encapsulated(header.fragments, _frame_ends(header.fragments, frames), file_bytes))
 
 

@@ -14,14 +14,13 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape, quoteattr
 
 from shared.dicom.attributes import keyword_of
+from shared.dicom.limits import MAX_DEPTH
+from shared.dicom.names import GROUPS
 from shared.dicom.private_blocks import Blocks, creators_of, is_private
 from shared.errors import InvalidRequest
 
 NAMESPACE = "http://dicom.nema.org/PS3.19/models/NativeDICOM"
-MAX_DEPTH = 64
-"""Sequences within each other; a file with more is not read either."""
 
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _COMPONENTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 _WHOLE_NUMBERS = frozenset({"SL", "SS", "SV", "UL", "US", "UV"})
 _REAL_NUMBERS = frozenset({"FL", "FD"})
@@ -92,7 +91,7 @@ def _content(element: Mapping[str, Any]) -> Iterator[str]:
             yield "</Item>"
         elif isinstance(value, Mapping) or (value is None and element["vr"] == "PN"):
             name: Mapping[str, str] = value or {}
-            groups = "".join(f"<{group}>{_name(name[group])}</{group}>" for group in _GROUPS if name.get(group))
+            groups = "".join(f"<{group}>{_name(name[group])}</{group}>" for group in GROUPS if name.get(group))
             yield f'<PersonName number="{number}">{groups}</PersonName>'
         else:
             yield f'<Value number="{number}">{"" if value is None else _text(str(value))}</Value>'
@@ -261,7 +260,7 @@ class _Reader:
         "PersonName": _person_name,
         "InlineBinary": _base64,
         "BulkData": _reference,
-        **dict.fromkeys(_GROUPS, _components),
+        **dict.fromkeys(GROUPS, _components),
         **dict.fromkeys(_COMPONENTS, _text),
     }
     """What an element stands for once it has ended."""
@@ -286,8 +285,8 @@ _PARENTS: Mapping[str, tuple[str, ...]] = {
     "NativeDicomModel": ("",),
     "DicomAttribute": ("NativeDicomModel", "Item"),
     **dict.fromkeys(("Item", "Value", "PersonName", "InlineBinary", "BulkData"), ("DicomAttribute",)),
-    **dict.fromkeys(_GROUPS, ("PersonName",)),
-    **dict.fromkeys(_COMPONENTS, _GROUPS),
+    **dict.fromkeys(GROUPS, ("PersonName",)),
+    **dict.fromkeys(_COMPONENTS, GROUPS),
 }
 """Where each element may be."""
 

@@ -12,22 +12,21 @@ from typing import Any
 from urllib.parse import unquote
 
 from shared.dicom.elements import BINARY, LONG
-from shared.dicom.encapsulation import ITEM, UNDEFINED, encapsulate
+from shared.dicom.encapsulation import ITEM, UNDEFINED, VIDEO, encapsulate
 from shared.dicom.encoders import CHARACTER_SET_VRS, ENCODERS, PADDING, Unwritable, binary
+from shared.dicom.limits import MAX_DEPTH
 from shared.errors import UnreadableFile
 from shared.model import Buffer
+
+__all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "MAX_DEPTH", "BulkData", "bulk_uri", "write_file"]
 
 IMPLEMENTATION_CLASS_UID = "2.25.71043739333162847395692037432107183814"
 """Ours, made of a UUID (PS3.5 §B.2)."""
 IMPLEMENTATION_VERSION_NAME = "DICOMWEB_FUNC_1"
 
-MAX_DEPTH = 64
-"""Sequences within each other; a file with more is not read either."""
-
 _EXPLICIT, _BIG_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 _NATIVE = frozenset({"1.2.840.10008.1.2", _EXPLICIT, "1.2.840.10008.1.2.1.99"})
 """Transfer syntaxes in which native pixel data is the same bytes (PS3.5 §A.1, §A.2, §A.5)."""
-_VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?")
 """Transfer syntaxes whose frames share one stream (PS3.5 §8.2.5 to §8.2.9)."""
 
 _SOP_CLASS, _SOP_INSTANCE = "00080016", "00080018"
@@ -242,7 +241,7 @@ class _Writer:
         if syntax == _EXPLICIT or form in {"", "Value"} or (depth and form != "BulkDataURI"):
             return ()
         contents = self._contents(element)
-        frames = 1 if depth or (len(contents) == 1 and _VIDEO.fullmatch(syntax)) else self._frames
+        frames = 1 if depth or (len(contents) == 1 and syntax in VIDEO) else self._frames
         if len(contents) != frames:
             raise Unwritable(f"{len(contents)} parts found, one for each of {frames} frames expected")
         return contents

@@ -6,6 +6,7 @@ They are the reference's, so that what it stores is stored here; less than PS3.5
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shared.dicom.names import GROUPS
 from shared.dicom.value_rules import (
     LONGEST,
     Judge,
@@ -19,7 +20,6 @@ from shared.dicom.value_rules import (
     too_long,
 )
 
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _AGE_CHARACTERS = 4
 
 
@@ -47,7 +47,7 @@ def first_text(element: Mapping[str, Any]) -> Any:
     values = element.get("Value")
     value = values[0] if values else None
     if isinstance(value, Mapping):
-        return "=".join(value.get(group) or "" for group in _GROUPS).rstrip("=")
+        return "=".join(value.get(group) or "" for group in GROUPS).rstrip("=")
     return value
 
 
@@ -60,7 +60,7 @@ def _passes(is_valid: Callable[[str], bool], problem: str) -> Judge:
 
 
 def _name_problem(text: str) -> str | None:
-    groups = text.split("=", len(_GROUPS) - 1)
+    groups = text.split("=", len(GROUPS) - 1)
     return next(filter(None, map(group_problem, groups)), None)
 
 

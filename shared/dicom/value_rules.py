@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, TypeAlias
 
+from shared.dicom.names import GROUPS
+
 Check: TypeAlias = Callable[[Sequence[Any]], str | None]
 """Takes the values of one attribute and returns what is wrong with the first bad one."""
 
@@ -24,8 +26,8 @@ LONGEST: Mapping[str, int] = {
 }  # fmt: skip
 """Characters that a value may have, or for PN a component group (PS3.5 Table 6.2-1)."""
 
-_MAX_GROUPS, _MAX_COMPONENTS = 3, 5
-"""Of a PN, and of each of its groups (PS3.5 §6.2.1)."""
+_MAX_COMPONENTS = 5
+"""Of each component group of a PN (PS3.5 §6.2.1)."""
 _MAX_INTEGER = 2**31 - 1
 
 _UNUSED = "\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f"
@@ -111,7 +113,7 @@ def string_problem(text: str, longest: int) -> str | None:
 def group_problem(text: str) -> str | None:
     """Return what is wrong with a component group of a PN; the third also holds what the file has behind it."""
     if "=" in text:
-        return f"more than {_MAX_GROUPS} component groups"
+        return f"more than {len(GROUPS)} component groups"
     components = text.count("^") + 1
     if components > _MAX_COMPONENTS:
         return f"{components} name components; at most {_MAX_COMPONENTS}"

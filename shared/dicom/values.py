@@ -7,6 +7,8 @@ from datetime import date
 from typing import Any
 from unicodedata import normalize
 
+from shared.dicom.names import GROUPS
+
 LENGTHS: Mapping[str, int] = {
     "AE": 64, "AS": 8, "CS": 64, "DA": 8, "DT": 21, "LO": 192, "PN": 400, "SH": 64, "TM": 13, "UI": 64,
 }  # fmt: skip
@@ -21,7 +23,6 @@ TIMES = frozenset({"DA", "DT", "TM"})
 NUMBERS = frozenset({"FD", "FL", "IS", "SL", "SS", "UL", "US"})
 """VRs whose index value is a number."""
 
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _PADDING = " \0"
 _INTEGER = re.compile(r"[+-]?\d{1,10}")
 _UTC_OFFSET = re.compile(r"[+-]\d{4}$")
@@ -120,7 +121,7 @@ def latest(value: str, vr: str) -> str | None:
 
 
 def _name_text(groups: Mapping[str, Any]) -> str:
-    return "=".join(str(groups.get(group) or "") for group in _GROUPS).rstrip("=")
+    return "=".join(str(groups.get(group) or "") for group in GROUPS).rstrip("=")
 
 
 def _without_accents(text: str) -> str:

@@ -17,22 +17,13 @@ from shared.dicom.bulk import (
     skip_fragments,
 )
 from shared.dicom.charset import DEFAULT, Charset, charset_of
-from shared.dicom.dictionary import EXPLICIT, IMPLICIT, UNDEFINED, Encoding, Kind, settled, vr_of
-from shared.dicom.elements import BINARY, MAX_CHARACTERS, NUMBER_BYTES, READERS, Dataset, Element, binary
+from shared.dicom.dictionary import EXPLICIT, IMPLICIT, Encoding, Kind, settled, vr_of
+from shared.dicom.elements import BINARY, MAX_CHARACTERS, READERS, Dataset, Element, binary
+from shared.dicom.encapsulation import UNDEFINED
 from shared.dicom.fragments import EXTENDED_LENGTHS, EXTENDED_OFFSETS, Fragments
+from shared.dicom.limits import COUNTED_BYTES, MAX_DEPTH, MAX_ELEMENTS, MAX_VALUES, weight_of_values
 from shared.dicom.reread import MAX_BYTES, reread
 from shared.errors import UnreadableFile
-
-MAX_DEPTH = 64
-"""Sequences within sequences. Writers and readers of JSON stop soon after: orjson at 254 levels, three for each."""
-
-MAX_ELEMENTS = 300_000
-"""Of one file, with the items of its sequences: each takes some 250 bytes of memory, however short it is."""
-
-MAX_VALUES = 4_000_000
-"""Of the larger elements of one file: a value may be a byte, and takes thirty of memory and more. The largest
-structure sets come near. Those of an element over 64 KiB count eightfold, since its text is split at once."""
-_COUNTED_BYTES, _LONG_WEIGHT = 256, 8
 
 
 class Fault(NamedTuple):
@@ -193,7 +184,7 @@ class Walk:
                 if stop > end:
                     raise self._overrun(tag, position, stop, end)
                 if length:
-                    if length > _COUNTED_BYTES:
+                    if length > COUNTED_BYTES:
                         self._count_values(tag, vr, start, length)
                     try:
                         out[tag] = read(window, start, stop, charset)
@@ -339,7 +330,7 @@ class Walk:
         stop = start + length
         if stop > end:
             raise self._overrun(tag, position, stop, end)
-        if length > _COUNTED_BYTES:
+        if length > COUNTED_BYTES:
             self._count_values(tag, vr, start, length)
         try:
             out[tag] = READERS[self.order][vr](self._window, start, stop, self._charset) if length else {"vr": vr}
@@ -381,9 +372,7 @@ class Walk:
 
     def _count_values(self, tag: str, vr: str, start: int, length: int) -> None:
         """Raise `UnreadableFile` when the long elements hold more values than memory is for."""
-        of_numbers = length // NUMBER_BYTES[vr] if vr in NUMBER_BYTES else 0
-        values = of_numbers or self._window.count(b"\\", start, start + length) + 1
-        self._values += values * (_LONG_WEIGHT if length > _LONGEST_SHORT_VALUE else 1)
+        self._values += weight_of_values(vr, self._window, start, start + length)
         if self._values > MAX_VALUES:
             raise UnreadableFile(f"{self._at(start)}: more than {MAX_VALUES} values", tag)
 

@@ -6,7 +6,7 @@ import pytest
 
 from shared.dicom.attributes import tag_of
 from shared.dicom.conformity import problems
-from shared.dicom.walk import MAX_DEPTH
+from shared.dicom.limits import MAX_DEPTH
 
 
 def element(vr: str, *values: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from shared.dicom.header import Header, HeaderReader, read_header
-from shared.dicom.walk import MAX_ELEMENTS, MAX_VALUES
+from shared.dicom.limits import MAX_ELEMENTS, MAX_VALUES
 from shared.errors import UnreadableFile
 from tests.unit.test_header import (
     EXPLICIT,

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from shared.dicom.header import read_header
-from shared.dicom.native_model import MAX_DEPTH, NAMESPACE, from_xml, to_xml
+from shared.dicom.limits import MAX_DEPTH
+from shared.dicom.native_model import NAMESPACE, from_xml, to_xml
 from shared.errors import InvalidRequest, UnreadableFile
 
 SAME: dict[str, dict[str, Any]] = {

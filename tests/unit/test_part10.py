@@ -9,7 +9,8 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 
 from shared.dicom.header import read_header
-from shared.dicom.part10 import MAX_DEPTH, BulkData, bulk_uri, write_file
+from shared.dicom.limits import MAX_DEPTH
+from shared.dicom.part10 import BulkData, bulk_uri, write_file
 from shared.errors import UnreadableFile
 
 Json = dict[str, Any]
