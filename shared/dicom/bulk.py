@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from shared.dicom.damage import Incomplete
 from shared.dicom.dictionary import Encoding
 from shared.dicom.encapsulation import UNDEFINED
+from shared.dicom.fragments import Fragments
+from shared.errors import UnreadableFile
 
 INLINE_BYTES = 1024
 """Binary values up to this length are written into the JSON."""
@@ -36,6 +39,82 @@ class BulkValue:
     vr: str
     offset: int
     length: int | None
+
+
+class BulkValues:
+    """The bulk values of one file, and the fragments of its encapsulated ones while they pass.
+
+    Parameters
+    ----------
+    inline_bytes
+        Binary values longer than this are bulk data.
+    """
+
+    def __init__(self, inline_bytes: int = INLINE_BYTES) -> None:
+        self.values: list[BulkValue] = []
+        self.pixel_data: BulkValue | None = None
+        self.fragments: Fragments | None = None
+        """Of encapsulated pixel data, as far as they have been read."""
+        self.skipped = 0
+        """Bytes of top-level bulk values, behind us or still to be skipped."""
+        self.in_fragments = False
+        """Whether the next bytes are fragments of encapsulated pixel data."""
+        self._inline_bytes = inline_bytes
+        self._offset_tables: dict[str, bytes] = {}
+        self._open = Fragments(self._offset_tables)
+
+    def is_inline(self, tag: str, length: int, *, is_top: bool) -> bool:
+        """Return whether a value is for the JSON; Pixel Data of the data set itself only when it is empty."""
+        return length <= self._inline_bytes and not (is_top and tag in PIXEL_DATA and length)
+
+    def keep_offset_table(self, tag: str, value: bytes) -> None:
+        """Take the Extended Offset Table or its Lengths."""
+        self._offset_tables[tag] = value
+
+    def add(self, value: BulkValue, *, is_top: bool) -> None:
+        """Note a value that is now read over, or of which the fragments come next."""
+        self.values.append(value)
+        if not is_top:
+            return
+        is_pixel_data = value.path in PIXEL_DATA
+        if is_pixel_data:
+            self.pixel_data = value
+        self.skipped += value.length or 0
+        self.in_fragments = value.length is None
+        if self.in_fragments:
+            self._open = Fragments(self._offset_tables)
+            self.fragments = self._open if is_pixel_data else self.fragments
+
+    def read_fragments(self, encoding: Encoding, window: bytes, position: int, end: int, base: int) -> int:
+        """Note the fragments of the data set itself and return the position behind them; the last may end behind *end*.
+
+        Raises
+        ------
+        Incomplete
+            More bytes are needed of a fragment.
+        UnreadableFile
+            There is neither a fragment nor the delimiter.
+        """
+        while position < end:
+            content = position + ITEM_HEAD
+            if content > end:
+                raise Incomplete(position, ITEM_HEAD)
+            group, element, length = encoding.item(window, position)
+            if (group, element) == SEQUENCE_END:
+                self.skipped += ITEM_HEAD
+                self.in_fragments = False
+                self._open.is_closed = True
+                return content
+            if (group, element) != ITEM or length == UNDEFINED:
+                problem = f"at byte {base + position}: a fragment or the last one's end was expected"
+                raise UnreadableFile(problem, self.values[-1].path)
+            wanted = content + self._open.wanted(length)
+            if wanted > end:
+                raise Incomplete(position, wanted - position)
+            self._open.add(base + content, length, window[content:wanted])
+            self.skipped += ITEM_HEAD + length
+            position = content + length
+        return position
 
 
 def skip_fragments(encoding: Encoding, window: bytes, position: int, end: int) -> tuple[int, bool]:

@@ -14,6 +14,8 @@ BEGINNING = 4
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = "7FE00001", "7FE00002"
 """Extended Offset Table and its Lengths (PS3.3 §C.7.6.3.1.8)."""
 
+OFFSET_TABLES = frozenset({EXTENDED_OFFSETS, EXTENDED_LENGTHS})
+
 
 @dataclass(slots=True)
 class Fragments:

@@ -152,13 +152,13 @@ class HeaderReader:
     @property
     def pixel_data(self) -> BulkValue | None:
         """Where the pixel data begins, once that is known."""
-        return self._walk.pixel_data if self._walk else None
+        return self._walk.bulk.pixel_data if self._walk else None
 
     def has_passed(self, tag: str) -> bool:
         """Return whether the element with this *tag*, or a later one, has been read: it will not come any more."""
         if self._walk is None:
             return False
-        last_bulk = self._walk.bulk[-1].path[:8] if self._walk.bulk else ""
+        last_bulk = self._walk.bulk.values[-1].path[:8] if self._walk.bulk.values else ""
         return max(next(reversed(self._walk.dataset), ""), last_bulk) >= tag
 
     def feed(self, data: Buffer) -> None:
@@ -194,7 +194,7 @@ class HeaderReader:
             walk = self._walk
         if self._kept:
             self._advance(walk, bytes(self._kept), 0, is_last=True)
-        if walk.pixel_data is None:
+        if walk.bulk.pixel_data is None:
             self._check_end(walk)
         walk.settle()
         return self._header(walk)
@@ -215,9 +215,9 @@ class HeaderReader:
         return Header(
             self._transfer_syntax,
             walk.dataset,
-            tuple(walk.bulk),
-            walk.pixel_data,
-            walk.fragments,
+            tuple(walk.bulk.values),
+            walk.bulk.pixel_data,
+            walk.bulk.fragments,
             tuple(walk.faults),
             "; ".join(["pydicom", *walk.doubts]) if walk.doubts else "pass",
         )
@@ -281,7 +281,7 @@ class HeaderReader:
                 rest = inflater.unconsumed_tail
                 has_more = len(piece) == _WINDOW or len(rest) > 0
                 if self._arrived - self._dataset_at > limit:
-                    self._is_over = walk.pixel_data is not None
+                    self._is_over = walk.bulk.pixel_data is not None
                     if not self._is_over:
                         raise UnreadableFile(f"no pixel data and no end within {limit} bytes inflated")
 
@@ -304,7 +304,7 @@ class HeaderReader:
                 taken = size
                 self._advance(walk, data, start)
             else:
-                window = bytes(view[taken : taken + (_FRAGMENT_HEAD if walk.in_fragments else _WINDOW)])
+                window = bytes(view[taken : taken + (_FRAGMENT_HEAD if walk.bulk.in_fragments else _WINDOW)])
                 taken += len(window)
                 self._advance(walk, window, 0)
 
@@ -323,22 +323,22 @@ class HeaderReader:
                     self._kept += window[position:]
                     break
         except UnreadableFile:
-            if walk.pixel_data is None:
+            if walk.bulk.pixel_data is None:
                 raise
             self._is_over = True
         self._at = base + position
 
     def _budget(self, walk: Walk, at: int) -> int:
         """Return how many bytes of header there may be behind byte *at*."""
-        return max(0, self._limit - (at - self._dataset_at - walk.skipped))
+        return max(0, self._limit - (at - self._dataset_at - walk.bulk.skipped))
 
     def _check_end(self, walk: Walk) -> None:
         """Raise `UnreadableFile` when the file must not end where it did; padding of a few zeros is let through."""
         end = f"the file ends at byte {self._arrived}"
         if self._inflater is not None and not self._inflater.eof:
             raise UnreadableFile(f"{end} of the inflated data set, within deflated bytes")
-        if self._at > self._arrived or walk.in_fragments:
-            value = walk.bulk[-1]
+        if self._at > self._arrived or walk.bulk.in_fragments:
+            value = walk.bulk.values[-1]
             wanted = "fragments and a delimiter" if value.length is None else f"{value.length} bytes"
             raise UnreadableFile(f"at byte {value.offset}: {wanted} were expected; {end}", value.path)
         if len(self._kept) >= _HEAD or any(self._kept):

@@ -14,13 +14,15 @@ from shared.dicom.bulk import (
     PIXEL_DATA,
     SEQUENCE_END,
     BulkValue,
+    BulkValues,
     skip_fragments,
 )
 from shared.dicom.charset import DEFAULT, Charset, charset_of
+from shared.dicom.damage import Damaged, Incomplete
 from shared.dicom.dictionary import EXPLICIT, IMPLICIT, Encoding, Kind, settled, vr_of
 from shared.dicom.elements import BINARY, MAX_CHARACTERS, READERS, Dataset, Element, binary
 from shared.dicom.encapsulation import UNDEFINED
-from shared.dicom.fragments import EXTENDED_LENGTHS, EXTENDED_OFFSETS, Fragments
+from shared.dicom.fragments import OFFSET_TABLES
 from shared.dicom.limits import COUNTED_BYTES, MAX_DEPTH, MAX_ELEMENTS, MAX_VALUES, weight_of_values
 from shared.dicom.reread import MAX_BYTES, reread
 from shared.errors import UnreadableFile
@@ -40,8 +42,6 @@ _NUMERIC_TEXT, _SEQUENCE, _DELIMITER = int(Kind.NUMERIC_TEXT), int(Kind.SEQUENCE
 _IMPLICIT, _UNKNOWN = int(Kind.IMPLICIT), int(Kind.UNKNOWN)
 _ITEM_END_TAG = "{:04X}{:04X}".format(*ITEM_END)
 
-_OFFSET_TABLES = frozenset({EXTENDED_OFFSETS, EXTENDED_LENGTHS})
-
 _SHORT_ITEM, _MOST_KNOWN = 128, 1024
 """Bytes of an item, and number of items, that are read once however often they are there: two thirds of the short ones
 of a structured report are codes of concepts and units that were there before."""
@@ -49,18 +49,6 @@ of a structured report are codes of concepts and units that were there before.""
 _HEAD = 8
 _LONG_HEAD = 12
 _LONGEST_SHORT_VALUE = 0xFFFF
-
-
-class _Incomplete(Exception):
-    """The window ends inside a top-level element; `wanted` bytes of it are needed, 0 when that is not known."""
-
-    def __init__(self, wanted: int) -> None:
-        super().__init__(wanted)
-        self.wanted = wanted
-
-
-class _Damaged(UnreadableFile):
-    """The inside of a sequence does not fit its outside; pydicom may still read it."""
 
 
 class Walk:
@@ -76,22 +64,14 @@ class Walk:
 
     def __init__(self, order: str, *, inline_bytes: int = INLINE_BYTES) -> None:
         self.dataset: Dataset = {}
-        self.bulk: list[BulkValue] = []
-        self.pixel_data: BulkValue | None = None
+        self.bulk = BulkValues(inline_bytes)
         self.faults: list[Fault] = []
-        self.fragments: Fragments | None = None
-        """Of encapsulated pixel data, as far as they have been read."""
         self.doubts: list[str] = []
         """Why pydicom was asked, for each time."""
-        self.skipped = 0
-        """Bytes of top-level bulk values, behind us or still to be skipped."""
         self.wanted = 0
         """After an incomplete element: bytes needed from its start on, 0 when that is not known."""
-        self.in_fragments = False
-        """Whether the next bytes are fragments of encapsulated pixel data."""
 
         self.order = order
-        self._inline_bytes = inline_bytes
         self._encoding: Encoding | None = None
         self._charset = DEFAULT
         self._window, self._base, self._end = b"", 0, 0
@@ -102,8 +82,6 @@ class Walk:
         self._known: dict[bytes, Dataset] = {}
         """Short items by their bytes, as read with the character set and encoding of the data set itself."""
         self._known_charset = DEFAULT
-        self._offset_tables: dict[str, bytes] = {}
-        self._open_fragments = Fragments(self._offset_tables)
         self._rereadable = MAX_BYTES
         self._nested = 0
         self._values = 0
@@ -135,15 +113,18 @@ class Walk:
         position = start
         while position < end:
             try:
-                position = self._fragments(position) if self.in_fragments else self._top(position)
-            except _Incomplete as incomplete:
+                if self.bulk.in_fragments:
+                    position = self.bulk.read_fragments(EXPLICIT[self.order], window, position, end, base)
+                else:
+                    position = self._top(position)
+            except Incomplete as incomplete:
                 self._forget()
                 self.wanted = incomplete.wanted
-                return self._start
-            except _Damaged as damage:
+                return incomplete.start
+            except Damaged as damage:
                 self._forget()
                 position = self._reread(damage)
-        if len(self.dataset) + len(self.bulk) > MAX_ELEMENTS:
+        if len(self.dataset) + len(self.bulk.values) > MAX_ELEMENTS:
             raise UnreadableFile(f"more than {MAX_ELEMENTS} elements before byte {base + position}")
         return position
 
@@ -156,10 +137,9 @@ class Walk:
 
     def _top(self, position: int) -> int:
         """Read top-level elements up to the end of the window or the start of fragments."""
-        self._start = position
         if self._encoding is None:
             if position + _HEAD > self._end:
-                raise _Incomplete(_HEAD)
+                raise Incomplete(position, _HEAD)
             vr = self._window[position + 4 : position + 6]
             self._encoding = (EXPLICIT if vr.isalpha() and vr.isupper() else IMPLICIT)[self.order]
         return self._walk(self._encoding, self.dataset, position, self._end, is_delimited=False)
@@ -220,7 +200,7 @@ class Walk:
                 raise UnreadableFile(f"{self._at(position)}: its VR is none of PS3.5 §6.2", tag)
             else:
                 position = self._element(encoding, out, tag, vr, (position, start, length, end))
-            if self.in_fragments:
+            if self.bulk.in_fragments:
                 return position
             charset = self._charset
         if position < end or is_delimited:
@@ -256,7 +236,7 @@ class Walk:
             items.append(item)
             at = behind
         if at < stop and (group, element) != SEQUENCE_END:
-            raise _Damaged(f"{self._at(at)}: an item was expected", tag)
+            raise Damaged(f"{self._at(at)}: an item was expected", tag)
         if at >= stop and is_open:
             raise self._overrun(tag, at, at + ITEM_HEAD, stop)
         self._within.pop()
@@ -275,7 +255,7 @@ class Walk:
             raise self._overrun(tag, position, stop, end)
         item: Dataset = {}
         charset, unsigned = self._charset, len(self._unsigned)
-        noted = self._nested + len(self.bulk) + len(self.faults)
+        noted = self._nested + len(self.bulk.values) + len(self.faults)
         behind = self._walk(encoding, item, start, stop, is_delimited=is_open)
         self._charset = charset
         if len(self._unsigned) > unsigned:
@@ -283,7 +263,7 @@ class Walk:
         elif (
             length <= _SHORT_ITEM
             and behind == stop
-            and noted == self._nested + len(self.bulk) + len(self.faults)
+            and noted == self._nested + len(self.bulk.values) + len(self.faults)
             and len(known) < _MOST_KNOWN
         ):
             known[self._window[start:stop]] = item
@@ -293,7 +273,7 @@ class Walk:
         """Note which sequence is read, and of a top-level one what to return to if it is incomplete."""
         if not self._within:
             self._start, self._is_closed = position, not is_open
-            counts = len(self.bulk), len(self.faults), len(self._unsigned), self._nested, self._values
+            counts = len(self.bulk.values), len(self.faults), len(self._unsigned), self._nested, self._values
             self._marks = (*counts, self._charset)
         elif len(self._within) >= MAX_DEPTH:
             raise UnreadableFile(f"{self._at(position)}: more than {MAX_DEPTH} sequences within each other", tag)
@@ -344,31 +324,20 @@ class Walk:
         """Write a short binary value into the JSON, note where a long one lies, and return the position behind it."""
         position, start, length, end = place
         is_open, is_top = length == UNDEFINED, not self._within
-        is_pixel_data = is_top and tag in PIXEL_DATA
         stop = start if is_open else start + length
-        is_inline = length <= self._inline_bytes and not (is_pixel_data and length)
-        is_offset_table = is_top and tag in _OFFSET_TABLES and not is_open
+        is_inline = self.bulk.is_inline(tag, length, is_top=is_top)
+        is_offset_table = is_top and tag in OFFSET_TABLES and not is_open
         if stop > end and (is_inline or is_offset_table or not is_top):
             raise self._overrun(tag, position, stop, end)
         if is_offset_table:
-            self._offset_tables[tag] = self._window[start:stop]
+            self.bulk.keep_offset_table(tag, self._window[start:stop])
         if is_inline:
             out[tag] = binary(vr, self._window[start:stop]) if length else {"vr": vr}
             return stop
-        value = BulkValue(self._path(tag), vr, self._base + start, None if is_open else length)
-        self.bulk.append(value)
         out.pop(tag, None)
-        if is_pixel_data:
-            self.pixel_data = value
-        if is_top:
-            self.skipped += stop - start
-            self.in_fragments = is_open
-        if is_top and is_open:
-            self._open_fragments = Fragments(self._offset_tables)
-            self.fragments = self._open_fragments if is_pixel_data else self.fragments
-        elif is_open:
-            stop = self._nested_fragments(tag, start, end)
-        return stop
+        value = BulkValue(self._path(tag), vr, self._base + start, None if is_open else length)
+        self.bulk.add(value, is_top=is_top)
+        return self._nested_fragments(tag, start, end) if is_open and not is_top else stop
 
     def _count_values(self, tag: str, vr: str, start: int, length: int) -> None:
         """Raise `UnreadableFile` when the long elements hold more values than memory is for."""
@@ -381,37 +350,11 @@ class Walk:
         self._note(tag, f"{place[2]} bytes are no whole {vr} values")
         self._binary(out, tag, "UN", place)
 
-    def _fragments(self, position: int) -> int:
-        """Note the fragments of the data set itself and skip them; the last may end behind the window."""
-        fragments = self._open_fragments
-        item, window, end = EXPLICIT[self.order].item, self._window, self._end
-        while position < end:
-            self._start = position
-            if position + ITEM_HEAD > end:
-                raise _Incomplete(ITEM_HEAD)
-            group, element, length = item(window, position)
-            content = position + ITEM_HEAD
-            if (group, element) == SEQUENCE_END:
-                self.skipped += ITEM_HEAD
-                self.in_fragments = False
-                fragments.is_closed = True
-                return content
-            if (group, element) != ITEM or length == UNDEFINED:
-                tag = self.bulk[-1].path
-                raise UnreadableFile(f"{self._at(position)}: a fragment or the last one's end was expected", tag)
-            wanted = content + fragments.wanted(length)
-            if wanted > end:
-                raise _Incomplete(wanted - position)
-            fragments.add(self._base + content, length, window[content:wanted])
-            self.skipped += ITEM_HEAD + length
-            position = content + length
-        return position
-
     def _nested_fragments(self, tag: str, position: int, end: int) -> int:
         try:
             stop, is_ended = skip_fragments(EXPLICIT[self.order], self._window, position, end)
         except ValueError as error:
-            raise _Damaged(f"{self._at(error.args[0])}: a fragment was expected", tag) from error
+            raise Damaged(f"{self._at(error.args[0])}: a fragment was expected", tag) from error
         if not is_ended:
             raise self._overrun(tag, position, stop + ITEM_HEAD, end)
         return stop
@@ -436,7 +379,7 @@ class Walk:
                 element.update(read(value, 0, len(value), DEFAULT))
         del self._unsigned[since:]
 
-    def _reread(self, damage: _Damaged) -> int:
+    def _reread(self, damage: Damaged) -> int:
         """Ask pydicom about the top-level sequence at `_start`, and return the position behind it."""
         if not self._is_closed or self._encoding is None:
             raise damage
@@ -463,22 +406,21 @@ class Walk:
         """Undo what an unfinished sequence left."""
         if self._within:
             bulk, faults, unsigned, self._nested, self._values, self._charset = self._marks
-            del self.bulk[bulk:], self.faults[faults:], self._unsigned[unsigned:]
+            del self.bulk.values[bulk:], self.faults[faults:], self._unsigned[unsigned:]
             self._within.clear()
 
-    def _overrun(self, tag: str, position: int, stop: int, end: int) -> _Incomplete | _Damaged:
+    def _overrun(self, tag: str, position: int, stop: int, end: int) -> Incomplete | Damaged:
         """Return what it means that something at *position* ends at *stop*, behind its surroundings' *end*."""
         if not self._within:
-            self._start = position
-            return _Incomplete(stop - position)
+            return Incomplete(position, stop - position)
         if self._is_closed or end < self._end:
-            return _Damaged(f"{self._at(position)}: it ends {stop - end} bytes behind what holds it", tag)
-        return _Incomplete(0)
+            return Damaged(f"{self._at(position)}: it ends {stop - end} bytes behind what holds it", tag)
+        return Incomplete(self._start, 0)
 
     def _check_stray(self, tag: str, position: int) -> None:
         """Raise unless an item or delimiter means nothing where it was found."""
         if self._within:
-            raise _Damaged(f"{self._at(position)}: an element or the end of the item was expected", tag)
+            raise Damaged(f"{self._at(position)}: an element or the end of the item was expected", tag)
         if tag == "FFFEE000":
             raise UnreadableFile(f"{self._at(position)}: an item outside of a sequence", tag)
 
