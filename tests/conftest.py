@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from localhost.azurite import Azurite
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test measures time: the box may be busy
+hypothesis.settings.load_profile("untimed")
 
 _ROOT = Path(__file__).parents[1]
 _CORPUS = _ROOT.parent / "shared" / "data"

@@ -18,8 +18,6 @@ from shared.dicom.limits import MAX_DEPTH
 from shared.errors import UnreadableFile
 from shared.model import Buffer
 
-__all__ = ["IMPLEMENTATION_CLASS_UID", "IMPLEMENTATION_VERSION_NAME", "MAX_DEPTH", "BulkData", "bulk_uri", "write_file"]
-
 IMPLEMENTATION_CLASS_UID = "2.25.71043739333162847395692037432107183814"
 """Ours, made of a UUID (PS3.5 §B.2)."""
 IMPLEMENTATION_VERSION_NAME = "DICOMWEB_FUNC_1"

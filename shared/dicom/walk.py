@@ -43,8 +43,8 @@ _IMPLICIT, _UNKNOWN = int(Kind.IMPLICIT), int(Kind.UNKNOWN)
 _ITEM_END_TAG = "{:04X}{:04X}".format(*ITEM_END)
 
 _SHORT_ITEM, _MOST_KNOWN = 128, 1024
-"""Bytes of an item, and number of items, that are read once however often they are there: two thirds of the short ones
-of a structured report are codes of concepts and units that were there before."""
+"""Bytes of an item, and number of items, that are read once however often they are there: many of a
+structured report are codes of concepts and units that were there before."""
 
 _HEAD = 8
 _LONG_HEAD = 12

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from shared.dicom.jpeg import jpeg_transfer_syntax
+from shared.dicom.limits import MAX_DEPTH
 from shared.dicom.native_model import from_xml
-from shared.dicom.part10 import MAX_DEPTH, BulkData, bulk_uri, write_file
+from shared.dicom.part10 import BulkData, bulk_uri, write_file
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from shared.model import Buffer
 from shared.web.media_types import (
