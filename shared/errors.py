@@ -29,6 +29,10 @@ class NotAcceptable(DicomwebError):
     """None of the representations that the client accepts can be given."""
 
 
+class NotDecodable(NotAcceptable):
+    """Pixel data that cannot be decoded, transcoded or rendered; says why."""
+
+
 class Conflict(DicomwebError):
     """The state of the resource forbids it: it exists already, or it changed since it was read."""
 

@@ -1,0 +1,56 @@
+"""Which transfer syntaxes hold pixels in which way (PS3.5 §A, PS3.6 §A): what may be asked of the codecs.
+
+Constants alone, so that a route learns what can be transcoded without loading a codec.
+"""
+
+IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+ENCAPSULATED_UNCOMPRESSED = "1.2.840.10008.1.2.1.98"
+DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+RLE = "1.2.840.10008.1.2.5"
+
+_JPEG_FAMILY = "1.2.840.10008.1.2.4."
+JPEG_BASELINE, JPEG_EXTENDED, JPEG_SPECTRAL = f"{_JPEG_FAMILY}50", f"{_JPEG_FAMILY}51", f"{_JPEG_FAMILY}53"
+JPEG_PROGRESSIVE = f"{_JPEG_FAMILY}55"
+JPEG_LOSSLESS, JPEG_LOSSLESS_FIRST_ORDER = f"{_JPEG_FAMILY}57", f"{_JPEG_FAMILY}70"
+JPEG_LS, JPEG_LS_NEAR = f"{_JPEG_FAMILY}80", f"{_JPEG_FAMILY}81"
+JPEG_2000_LOSSLESS, JPEG_2000 = f"{_JPEG_FAMILY}90", f"{_JPEG_FAMILY}91"
+JPEG_2000_PART_2_LOSSLESS, JPEG_2000_PART_2 = f"{_JPEG_FAMILY}92", f"{_JPEG_FAMILY}93"
+JPEG_XL_LOSSLESS, JPEG_XL_RECOMPRESSION, JPEG_XL = (f"{_JPEG_FAMILY}{number}" for number in (110, 111, 112))
+HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL, HTJ2K = (f"{_JPEG_FAMILY}{number}" for number in (201, 202, 203))
+
+NATIVE = frozenset({IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED})
+"""Pixel data is a value of its own, without fragments (PS3.5 §A.1 to §A.3, §A.5)."""
+
+LOSSY_METHOD = {
+    JPEG_BASELINE: "ISO_10918_1",
+    JPEG_EXTENDED: "ISO_10918_1",
+    JPEG_SPECTRAL: "ISO_10918_1",
+    JPEG_PROGRESSIVE: "ISO_10918_1",
+    JPEG_LS_NEAR: "ISO_14495_1",
+    JPEG_2000: "ISO_15444_1",
+    JPEG_2000_PART_2: "ISO_15444_2",
+    JPEG_XL_RECOMPRESSION: "ISO_10918_1",
+    JPEG_XL: "ISO_18181_1",
+    HTJ2K: "ISO_15444_15",
+}
+"""Of syntaxes whose pixels may have lost something: Lossy Image Compression Method (PS3.3 §C.7.6.1.1.5.1)."""
+
+DECODABLE = NATIVE | {
+    ENCAPSULATED_UNCOMPRESSED,
+    DEFLATED_FRAMES,
+    RLE,
+    JPEG_LOSSLESS,
+    JPEG_LOSSLESS_FIRST_ORDER,
+    JPEG_LS,
+    JPEG_2000_LOSSLESS,
+    JPEG_2000_PART_2_LOSSLESS,
+    JPEG_XL_LOSSLESS,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
+    *LOSSY_METHOD,
+}
+"""Whose frames `pixels.py` makes into pixels."""
+
+ENCODABLE = frozenset({EXPLICIT, JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS, JPEG_LS, RLE})
+"""Into which `transcoding.py` writes files."""
