@@ -40,6 +40,7 @@ class Stored:
     group: int
     per_request: int
     per_study: int
+    per_series: int
     kind: Kind
 
 
@@ -124,7 +125,7 @@ def _send(connection: http.client.HTTPConnection, job: Job, number: int) -> _Tim
         connection.request("POST", f"{base}/studies", _body(job.store, number), headers)
     else:
         path = job.paths[number % len(job.paths)]
-        connection.request("GET", base + path, headers={"Accept": job.accept})
+        connection.request("GET", base + path, headers={"Accept": job.accept, "Accept-Encoding": "gzip"})
     answer = connection.getresponse()
     if answer.status != http.HTTPStatus.OK:
         raise UnexpectedAnswer(f"status {answer.status}, expected 200: {answer.read(500)!r}")
@@ -147,7 +148,7 @@ def _template(kind: Kind) -> "Template":
 def _body(store: Stored, number: int) -> Iterator[bytes | memoryview]:
     """Yield a multipart body piece by piece (PS3.18 §8.6.1); the pixels of all instances are one buffer."""
     for instance in range(number * store.per_request, (number + 1) * store.per_request):
-        differing = names(store.run, store.group, instance, store.per_study)
+        differing = names(store.run, store.group, instance, store.per_study, store.per_series)
         header, pixels = _template(store.kind).file(differing)
         yield _PART + header
         if pixels:

@@ -139,7 +139,8 @@ def _job(row: Row, service: Service, options: Options) -> Job:
     count = _count(row, options)
     url = service.url + _BASE
     if row.transaction is Transaction.STORE:
-        store = Stored(options.run, _group(row.name), count.per_request, _per_study(row, options), row.kind)
+        per_study = _per_study(row, options)
+        store = Stored(options.run, _group(row.name), count.per_request, per_study, row.per_series, row.kind)
         return Job(url, row.concurrency, count.requests, store)
     paths = tuple(dict.fromkeys(_paths(row, options)))
     return Job(url, row.concurrency, count.requests, None, paths, _ACCEPT[row.transaction])
@@ -150,7 +151,7 @@ def _paths(row: Row, options: Options) -> Iterator[str]:
     stored = _row_of(row.of)
     per_study = _per_study(stored, options)
     for number in range(_count(stored, options).instances):
-        one = names(options.run, _group(stored.name), number, per_study)
+        one = names(options.run, _group(stored.name), number, per_study, stored.per_series)
         match row.transaction:
             case Transaction.INSTANCES:
                 yield one.path

@@ -36,9 +36,9 @@ PLACEHOLDERS = Names("2.25.1" + "1" * 20, "2.25.2" + "2" * 20, "2.25.3" + "3" * 
 """What stands in the template of all files: as wide as any, and found nowhere else in it."""
 
 
-def names(run: int, group: int, number: int, per_study: int) -> Names:
+def names(run: int, group: int, number: int, per_study: int, per_series: int = PER_SERIES) -> Names:
     """Return the names of instance *number* of a *group*; a group begins a new study every *per_study* instances."""
-    study, series = number // per_study, number // min(PER_SERIES, per_study)
+    study, series = number // per_study, number // min(per_series, per_study)
     return Names(
         study=_uid(1, run, group, study),
         series=_uid(2, run, group, series),

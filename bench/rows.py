@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from bench.names import Kind
+from bench.names import PER_SERIES, Kind
 
 
 class Transaction(Enum):
@@ -64,6 +64,8 @@ class Row:
         The row whose instances are read.
     per_study
         Instances of a study; 0 puts all of the row into one.
+    per_series
+        Instances of a series at most.
     kind
         What the files are that it stores.
     raw
@@ -81,6 +83,7 @@ class Row:
     unit: str = "instance"
     of: str = ""
     per_study: int = 0
+    per_series: int = PER_SERIES
     kind: Kind = Kind.IMAGE
     raw: str = ""
     workers: int = 0
@@ -153,7 +156,40 @@ ROWS = (
         raw="read",
         marks=(_FIRST_BYTE,),
     ),
-    Row("metadata", "Metadata of that study", Transaction.METADATA, 1, Count(40), Count(20), "request", "store_8"),
+    # The first request is answered from the rows and has the series consolidated; the others are given what then lies.
+    Row(
+        "metadata",
+        "Metadata of that study",
+        Transaction.METADATA,
+        1,
+        Count(200),
+        Count(20),
+        "request",
+        "store_8",
+        marks=(Mark("cpu_ms", 10, ("embedded",)),),
+    ),
+    # So few in a series that no request has it consolidated.
+    Row(
+        "store_short_series",
+        "Store short series",
+        Transaction.STORE,
+        4,
+        Count(5, 100),
+        Count(2, 100),
+        per_series=40,
+        kind=Kind.HEADER,
+    ),
+    Row(
+        "metadata_rows",
+        "Metadata of that study",
+        Transaction.METADATA,
+        1,
+        Count(40),
+        Count(20),
+        "request",
+        "store_short_series",
+        marks=(Mark("cpu_ms", 50, ("embedded",)),),
+    ),
     Row(
         "fill",
         "Store without pixel data",

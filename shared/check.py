@@ -44,7 +44,10 @@ async def _check(settings: Settings, *, is_deep: bool, most_examples: int) -> Re
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"Looked at {report.instances} instances, {report.blobs} blobs and {report.headers} headers."
+    yield (
+        f"Looked at {report.instances} instances, {report.blobs} blobs, {report.documents} series documents and "
+        f"{report.headers} headers."
+    )
     for name, finding in report.findings.items():
         yield f"{name}: {finding.count} {MEANINGS[name]}"
         yield from (f"  {_text(example)}" for example in finding.examples)
@@ -59,7 +62,7 @@ def _text(example: Example) -> str:
 
 def _json(report: Report) -> str:
     found = {name: {"meaning": MEANINGS[name], **asdict(one)} for name, one in report.findings.items()}
-    looked_at = {"instances": report.instances, "blobs": report.blobs, "headers": report.headers}
+    looked_at = {name: getattr(report, name) for name in ("instances", "blobs", "documents", "headers")}
     return f"{json.dumps({'clean': report.is_clean, 'looked_at': looked_at, 'findings': found})}\n"
 
 

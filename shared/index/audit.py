@@ -33,6 +33,7 @@ from shared.index.garbage import chunks
 from shared.index.tables import (
     change_feed,
     deleted_instance,
+    document_entry,
     external_value,
     frame_page,
     instance,
@@ -40,6 +41,7 @@ from shared.index.tables import (
     name_word,
     reservation,
     series,
+    series_document,
     study,
     study_expiry,
 )
@@ -149,6 +151,16 @@ def _without(column: ColumnElement[int], other: ColumnElement[int]) -> Select[An
     return select(column).distinct().where(_within(column), ~select(other).where(other == column).exists())
 
 
+def _without_metadata() -> Select[Any]:
+    """Select the instances whose metadata are neither beside their row nor in a document in use."""
+    entry = (
+        select(document_entry.c.version)
+        .join(series_document, series_document.c.id == document_entry.c.document_id)
+        .where(document_entry.c.version == instance.c.version, series_document.c.due_at.is_(None))
+    )
+    return _without(instance.c.version, instance_metadata.c.version).where(~entry.exists())
+
+
 def _in_both(table: Table, other: Table) -> Select[Any]:
     return select(table.c.version).join(other, other.c.version == table.c.version).where(_within(table.c.version))
 
@@ -171,9 +183,9 @@ def _either(*statements: Select[Any]) -> Select[Any]:
 
 RULES: Mapping[str, Select[Any]] = {
     "to_be_removed": _either(_in_both(instance, reservation), _in_both(instance, deleted_instance)),
-    "metadata_missing": _either(_without(instance.c.version, instance_metadata.c.version)),
+    "metadata_missing": _either(_without_metadata()),
     "rows_without_instance": _either(
-        _without(instance_metadata.c.version, instance.c.version), _without(frame_page.c.version, instance.c.version)
+        *(_without(table.c.version, instance.c.version) for table in (instance_metadata, document_entry, frame_page))
     ),
     "study_row_differs": _either(_parent_differs(study, "study_id", "partition_id", "study_uid")),
     "series_row_differs": _either(_parent_differs(series, "series_id", "partition_id", "study_id", "series_uid")),
@@ -193,6 +205,7 @@ _LAST = [
     for column in (
         instance.c.version,
         instance_metadata.c.version,
+        document_entry.c.version,
         frame_page.c.version,
         reservation.c.version,
         deleted_instance.c.version,

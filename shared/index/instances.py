@@ -1,18 +1,57 @@
 """Instances: find what is published, read what is kept of it, delete it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select, true, update
 from sqlalchemy import delete as delete_from
 
 from shared.errors import InvalidRequest
 from shared.index import change_feed, studies
 from shared.index.garbage import chunks, discard
-from shared.index.tables import frame_page, instance, instance_metadata, series, study
+from shared.index.tables import (
+    document_entry,
+    frame_page,
+    instance,
+    instance_metadata,
+    series,
+    series_document,
+    study,
+)
 from shared.model import ChangeAction, FramePage, InstanceKey, Scope, StoredInstance
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a document holds the metadata of an instance: a line, from 0, of the segment at `start` in its blob."""
+
+    document: int
+    start: int
+    length: int
+    line: int
+    base: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMetadata:
+    """Where the metadata of a published version are; where something was lost, nowhere.
+
+    Parameters
+    ----------
+    series_id
+        The row of its series.
+    dicom_json
+        Compressed with zlib, as Store made it; None when they are in a document.
+    """
+
+    version: int
+    series_id: int
+    key: InstanceKey
+    dicom_json: bytes | None
+    place: Place | None
 
 
 def stored_instances(connection: Connection, keys: Sequence[InstanceKey]) -> dict[InstanceKey, StoredInstance]:
@@ -28,21 +67,21 @@ def find(connection: Connection, scope: Scope, *, after: int = 0, limit: int) ->
     return [_stored_instance(scope.partition, row) for row in rows]
 
 
-def read_metadata(
-    connection: Connection, scope: Scope, *, after: int = 0, limit: int
-) -> list[tuple[int, tuple[str, str], bytes]]:
-    """Return versions, the UIDs of series and instance, and the DICOM JSON, compressed with zlib, as `find` does."""
+def read_metadata(connection: Connection, scope: Scope, *, after: int = 0, limit: int) -> list[KeptMetadata]:
+    """Return where the metadata of instances are, which are those that `find` gives."""
     rows = connection.execute(_READ_METADATA[_depth(scope)], {**_uids(scope), "after": after, "limit": limit})
-    return [(version, (series_uid, sop_uid), dicom_json) for version, series_uid, sop_uid, dicom_json in rows]
+    return [_kept(row) for row in rows]
 
 
-def metadata_of(connection: Connection, versions: Sequence[int]) -> dict[int, bytes]:
-    """Return the DICOM JSON, compressed with zlib, of each of the versions that is published."""
-    return {
-        version: dicom_json
-        for chunk in chunks(versions)
-        for version, dicom_json in connection.execute(_METADATA_OF, {"versions": chunk})
-    }
+def read_series_metadata(connection: Connection, series_id: int, *, after: int = 0, limit: int) -> list[KeptMetadata]:
+    """Do as `read_metadata` for a series, by the number of its row."""
+    rows = connection.execute(_READ_SERIES_METADATA, {"series_id": series_id, "after": after, "limit": limit})
+    return [_kept(row) for row in rows]
+
+
+def metadata_of(connection: Connection, versions: Sequence[int]) -> list[KeptMetadata]:
+    """Return where the metadata are of each of the versions that is published."""
+    return [_kept(row) for chunk in chunks(versions) for row in connection.execute(_METADATA_OF, {"versions": chunk})]
 
 
 def find_frame_page(connection: Connection, version: int, frame: int) -> FramePage | None:
@@ -125,8 +164,14 @@ def _stored_instance(partition_id: int, row: Sequence[Any]) -> StoredInstance:
     return StoredInstance(version, InstanceKey(partition_id, study_uid, series_uid, sop_uid), syntax, length)
 
 
+def _kept(row: Sequence[Any]) -> KeptMetadata:
+    version, series_id, partition_id, study_uid, series_uid, sop_uid, dicom_json, document, *place = row
+    key = InstanceKey(partition_id, study_uid, series_uid, sop_uid)
+    return KeptMetadata(version, series_id, key, dicom_json, None if document is None else Place(document, *place))
+
+
 def delete_beside(connection: Connection, versions: Sequence[int]) -> None:
-    """Remove what other tables hold of versions that are no instances any more."""
+    """Remove what other tables hold of versions that are no instances any more; documents that hold some are stale."""
     for chunk in chunks(versions):
         for statement in _DELETE_BESIDE:
             connection.execute(statement, {"versions": chunk})
@@ -142,23 +187,25 @@ def _uids(scope: Scope) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-_STUDY_ID = (
+STUDY_ID = (
     select(study.c.id)
     .where(study.c.partition_id == bindparam("partition"), study.c.study_uid == bindparam("study"))
     .scalar_subquery()
 )
+"""The row of the study that a scope names."""
+
 _SERIES_ID = (
     select(series.c.id)
     .where(
         series.c.partition_id == bindparam("partition"),
         series.c.series_uid == bindparam("series"),
-        series.c.study_id == _STUDY_ID,
+        series.c.study_id == STUDY_ID,
     )
     .scalar_subquery()
 )
 _WITHIN: tuple[tuple[ColumnElement[bool], ...], ...] = (
     (instance.c.partition_id == bindparam("partition"),),
-    (instance.c.study_id == _STUDY_ID,),
+    (instance.c.study_id == STUDY_ID,),
     (instance.c.series_id == _SERIES_ID,),
     (
         instance.c.partition_id == bindparam("partition"),
@@ -201,15 +248,31 @@ _FRAME_PAGE = (
     .order_by(frame_page.c.first_frame.desc())
     .limit(1)
 )
-_METADATA = select(instance.c.version, instance.c.series_uid, instance.c.sop_uid, instance_metadata.c.dicom_json).join(
-    instance_metadata, instance_metadata.c.version == instance.c.version
+_METADATA = (
+    select(
+        instance.c.version,
+        instance.c.series_id,
+        instance.c.partition_id,
+        instance.c.study_uid,
+        instance.c.series_uid,
+        instance.c.sop_uid,
+        instance_metadata.c.dicom_json,
+        document_entry.c.document_id,
+        document_entry.c.segment_start,
+        document_entry.c.segment_bytes,
+        document_entry.c.line,
+        series_document.c.base,
+    )
+    .select_from(instance)
+    .outerjoin(instance_metadata, instance_metadata.c.version == instance.c.version)
+    .outerjoin(document_entry, document_entry.c.version == instance.c.version)
+    .outerjoin(series_document, series_document.c.id == document_entry.c.document_id)
 )
-_METADATA_OF = select(instance_metadata.c.version, instance_metadata.c.dicom_json).where(
-    instance_metadata.c.version.in_(bindparam("versions", expanding=True))
-)
+_METADATA_OF = _METADATA.where(instance.c.version.in_(bindparam("versions", expanding=True)))
 _TRANSFER_SYNTAXES = [select(instance.c.transfer_syntax_uid).where(*within).distinct() for within in _WITHIN]
 _FIND = [_page(_FOUND, within) for within in _WITHIN]
 _READ_METADATA = [_page(_METADATA, within) for within in _WITHIN]
+_READ_SERIES_METADATA = _page(_METADATA, (instance.c.series_id == bindparam("series_id"),))
 _STATE = [
     select(func.max(instance.c.version), func.count(), func.sum(instance.c.version)).where(*within)
     for within in _WITHIN
@@ -230,6 +293,17 @@ _DELETE = [
 ]
 _MODALITIES = select(series.c.id, series.c.modality).where(series.c.id.in_(bindparam("ids", expanding=True)))
 _DELETE_BESIDE = [
-    delete_from(table).where(table.c.version.in_(bindparam("versions", expanding=True)))
-    for table in (instance_metadata, frame_page)
+    update(series_document)
+    .where(
+        series_document.c.id.in_(
+            select(document_entry.c.document_id).where(
+                document_entry.c.version.in_(bindparam("versions", expanding=True))
+            )
+        )
+    )
+    .values(is_stale=true()),
+    *(
+        delete_from(table).where(table.c.version.in_(bindparam("versions", expanding=True)))
+        for table in (instance_metadata, document_entry, frame_page)
+    ),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -168,13 +169,53 @@ instance = Table(
     Index(None, "series_id"),  # the instances of a series by version; their number
 )
 
-# The DICOM JSON object of an instance, compressed with zlib; Retrieve Metadata and wide searches read it.
+# The DICOM JSON object of an instance, compressed with zlib; Retrieve Metadata and wide searches read it. Once its
+# series has been consolidated it is in a document instead, and `document_entry` says where.
 # Without a foreign key, so that one statement deletes instances and says which they were.
 instance_metadata = Table(
     "instance_metadata",
     metadata,
     Column("version", NUMBER, primary_key=True, autoincrement=False),
     Column("dicom_json", BINARY, nullable=False),
+)
+
+# Blobs that hold the metadata of the instances of a series (`services/documents.py` knows their form). One is in use
+# while `due_at` is empty; else that is when its blob may go. `attempts` to remove it forbid its use. `instances` counts
+# its lines; `is_stale` says that one of these is shown no more. `base` begins the URLs in it. The `lines_*` say where
+# its lines lie, compressed, and their checksum and length when inflated.
+series_document = Table(
+    "series_document",
+    metadata,
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
+    Column("series_id", NUMBER, nullable=False),
+    Column("base", ascii_text(1000), nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("is_stale", Boolean, nullable=False),
+    Column("length_bytes", BigInteger, nullable=False),
+    Column("lines_start", BigInteger, nullable=False),
+    Column("lines_end", BigInteger, nullable=False),
+    Column("lines_crc", BigInteger, nullable=False),
+    Column("lines_inflated", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime),
+    Column("attempts", SmallInteger, nullable=False),
+    Index(None, "series_id"),  # the document of a series
+    Index(None, "due_at", "is_stale"),  # what is due; which of those in use are to be written anew
+    sqlite_autoincrement=True,  # the number names a blob and is never given out twice
+)
+
+# Where the metadata of published instances lie whose series has been consolidated: line `line`, from 0, of a segment
+# of a document that is in use. Every published version has a row here or in `instance_metadata`.
+document_entry = Table(
+    "document_entry",
+    metadata,
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
+    Column("document_id", NUMBER, ForeignKey("series_document.id"), nullable=False),
+    Column("segment_start", BigInteger, nullable=False),
+    Column("segment_bytes", Integer, nullable=False),
+    Column("line", Integer, nullable=False),
+    Index(None, "document_id"),  # whether a document is still needed
+    sqlite_with_rowid=False,
 )
 
 # Where the frames of published instances lie, some neighbouring ones a row (`FramePage`); Retrieve reads the row of a

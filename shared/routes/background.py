@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.backend import backend
-from shared.services import cleanup
+from shared.services import cleanup, consolidation
 
 blueprint = func.Blueprint()
 
@@ -13,3 +13,10 @@ blueprint = func.Blueprint()
 async def clean_up(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Remove the bytes of what was deleted and of what crashes left, every three minutes."""
     await cleanup.clean_up(backend())
+
+
+@blueprint.function_name("consolidate")
+@blueprint.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", run_on_startup=False, use_monitor=False)
+async def consolidate(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Put the metadata of quiet series into documents, every five minutes."""
+    await consolidation.consolidate_quiet(backend())

@@ -4,8 +4,9 @@ import logging
 from datetime import timedelta
 
 from shared.backend import Backend
+from shared.index import documents
 from shared.index.garbage import due, expire_reservations, forget, postpone
-from shared.storage.blobs import instance_blob
+from shared.storage.blobs import document_blob, instance_blob
 
 log = logging.getLogger(__name__)
 
@@ -16,8 +17,8 @@ _RETRY_AFTER = timedelta(days=1)
 async def clean_up(backend: Backend) -> int:
     """Remove every blob that is due and return how many; each is tried again a day later when it fails.
 
-    Nothing visible is touched: a version is due only when its row is gone or was never there. Doing it twice, or in
-    two processes at once, does no harm.
+    Nothing visible is touched: a version is due only when its row is gone or was never there, a series document when
+    nothing is found in it. Doing it twice, or in two processes at once, does no harm.
     """
     expired = backend.now() - timedelta(seconds=backend.settings.reservation_expires_s)
     dead = removed = failed = 0
@@ -31,6 +32,12 @@ async def clean_up(backend: Backend) -> int:
         await backend.index.write(postpone, kept, backend.now() + _RETRY_AFTER)
         removed += len(gone)
         failed += len(kept)
+    while numbers := await backend.index.write(documents.take_due, backend.now(), backend.now() + _RETRY_AFTER, _BATCH):
+        errors = await backend.blobs.delete([document_blob(number) for number in numbers])
+        gone = [number for number, error in zip(numbers, errors, strict=True) if error is None]
+        await backend.index.write(documents.forget, gone)
+        removed += len(gone)
+        failed += len(numbers) - len(gone)
     if dead or removed or failed:
         log.info("cleanup: %d blobs removed, %d to be tried again, %d dead reservations", removed, failed, dead)
     return removed

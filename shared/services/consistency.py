@@ -14,15 +14,19 @@ from shared.dicom.attributes import tag_of
 from shared.dicom.header import HeaderReader
 from shared.dicom.validation import uid_value
 from shared.errors import NotFound, UnreadableFile
-from shared.index import audit
+from shared.index import audit, documents
 from shared.index.audit import Known
+from shared.index.documents import InUse
 from shared.model import InstanceKey
 from shared.storage.blobs import (
     CHECK_BLOB,
+    DOCUMENTS,
     VERSIONS_OF_BLOCK,
     BlobStore,
     StoredBlob,
     blocks_by_name,
+    document_blob,
+    document_of,
     instance_blob,
     version_of,
 )
@@ -35,6 +39,8 @@ MEANINGS: Mapping[str, str] = {
     "blob_of_other_instance": "published instances whose blob holds another instance",
     "to_be_removed": "published instances whose blob is to be removed",
     "metadata_missing": "published instances without metadata",
+    "document_missing": "series documents in use whose blob is not there, or has another length than the index says",
+    "document_unknown": "blobs of series documents that the index does not know",
     "rows_without_instance": "versions with metadata or frames that are not published",
     "study_row_differs": "published instances whose study's row is missing or is another study's",
     "series_row_differs": "published instances whose series' row is missing or is another series'",
@@ -47,10 +53,11 @@ MEANINGS: Mapping[str, str] = {
     "entry_of_delete": "published instances whose delete is in the change feed",
     "entry_without_end": "versions that are published no more and whose change feed does not say so",
 }
-"""Everything that can be found, and what its numbers are: versions, or where it says so numbers of rows."""
+"""Everything that can be found, and what its numbers are: versions, or where it says so rows or documents."""
 
 _BLOCKS_AT_ONCE = 16
 _VERSIONS_AT_ONCE = 200
+_DOCUMENTS_AT_ONCE = 1000
 _UIDS = [tag_of(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
 
 
@@ -77,6 +84,7 @@ class Report:
 
     instances: int = 0
     blobs: int = 0
+    documents: int = 0
     headers: int = 0
     findings: dict[str, Finding] = field(default_factory=dict)
 
@@ -104,6 +112,7 @@ async def check(backend: Backend, *, is_deep: bool = False, most_examples: int =
     checker = _Checker(backend, most_examples)
     last = await backend.index.read(audit.last_version)
     await checker.compare_blobs(last, is_deep=is_deep)
+    await checker.compare_documents()
     for first in range(0, last + 1, audit.WINDOW):
         await checker.apply_rules(first)
     return checker.report
@@ -123,7 +132,7 @@ class _Checker:
         suspects: list[int] = []
         unread: list[int] = []
         async for version, known, blob in _side_by_side(
-            _known_by_name(last, self._backend), self._backend.blobs.list()
+            _known_by_name(last, self._backend), _without_documents(self._backend.blobs.list())
         ):
             self.report.blobs += blob is not None
             self.report.instances += known is not None and known.length_bytes is not None
@@ -141,6 +150,14 @@ class _Checker:
                 suspects.clear()
         suspects += await self._read_headers(unread)
         await self._look_again(suspects)
+
+    async def compare_documents(self) -> None:
+        """Hold the blobs of series documents against their rows, and what looks wrong once more."""
+        blobs = self._backend.blobs.list(prefix=DOCUMENTS)
+        async for number, known, blob in _documents_side_by_side(_known_documents(self._backend), blobs):
+            self.report.documents += blob is not None
+            if known is None or (known.is_used and not _is_whole(known, blob)):
+                await self._judge_document(number)
 
     async def apply_rules(self, first: int) -> None:
         """Apply every rule of the index and its change feed to the window from *first* on."""
@@ -179,6 +196,22 @@ class _Checker:
         elif known.length_bytes is not None and after is not None and after.length_bytes != known.length_bytes:
             detail = f"{after.length_bytes} bytes, {known.length_bytes} expected"
             self._add("blob_of_other_length", self._example(version, after, detail))
+
+    async def _judge_document(self, number: int) -> None:
+        """Report a document that is still wrong.
+
+        Its row is there before its blob and goes after it; it is in use only once its blob is complete, and never
+        again after that. So the blob is looked for before the row, to be missed, and after it, to be unknown.
+        """
+        blobs = self._backend.blobs
+        before = await _stored_blob(document_blob(number), blobs)
+        known = await self._backend.index.read(documents.known_of, number)
+        if known is not None and known.is_used and not _is_whole(known, before):
+            found = "no blob" if before is None else f"{before.length_bytes} bytes, {known.length_bytes} expected"
+            self._add("document_missing", Example(number, detail=found))
+        after = None if known is not None else await _stored_blob(document_blob(number), blobs)
+        if after is not None:
+            self._add("document_unknown", self._example(number, after, f"{after.length_bytes} bytes"))
 
     async def _blobs_of(self, versions: Sequence[int]) -> Mapping[int, StoredBlob | None]:
         blobs = self._backend.blobs
@@ -252,6 +285,42 @@ async def _side_by_side(
     while blob is not None:
         yield version_of(blob.name), None, blob
         blob = await anext(blobs, None)
+
+
+async def _without_documents(blobs: AsyncIterator[StoredBlob]) -> AsyncIterator[StoredBlob]:
+    async for blob in blobs:
+        if document_of(blob.name) is None:
+            yield blob
+
+
+async def _known_documents(backend: Backend) -> AsyncIterator[InUse]:
+    after = 0
+    while page := await backend.index.read(documents.known, after=after, limit=_DOCUMENTS_AT_ONCE):
+        after = page[-1].number
+        for one in page:
+            yield one
+
+
+async def _documents_side_by_side(
+    known: AsyncIterator[InUse], blobs: AsyncIterator[StoredBlob]
+) -> AsyncIterator[tuple[int, InUse | None, StoredBlob | None]]:
+    """Merge two streams, both in order of numbers."""
+    one, blob = await anext(known, None), await anext(blobs, None)
+    while one is not None or blob is not None:
+        number = None if blob is None else document_of(blob.name)
+        if blob is not None and number is None:  # a stray blob, found with the others
+            blob = await anext(blobs, None)
+        elif one is not None and (number is None or one.number < number):
+            yield one.number, one, None
+            one = await anext(known, None)
+        elif number is not None:
+            is_known = one is not None and one.number == number
+            yield number, one if is_known else None, blob
+            one, blob = await anext(known, None) if is_known else one, await anext(blobs, None)
+
+
+def _is_whole(known: InUse, blob: StoredBlob | None) -> bool:
+    return blob is not None and blob.length_bytes == known.length_bytes
 
 
 def _look_wrong(known: Known | None, blob: StoredBlob | None) -> bool:

@@ -10,6 +10,7 @@ import orjson
 from shared.dicom.attributes import RETURNED, SEARCHABLE, tag_of
 from shared.dicom.frames import frame_pages
 from shared.dicom.header import Header
+from shared.dicom.references import with_references
 from shared.dicom.validation import uid_value
 from shared.dicom.values import index_value
 from shared.model import InstanceKey, Level, NewInstance, StoreTerms
@@ -61,10 +62,16 @@ def _new_instance(
             for level, tags in RETURNED.items()
         },
         # Level 1: metadata is written far more often than it is read from here (it is consolidated later).
-        metadata=_exactly(zlib.compress(orjson.dumps(dataset), 1)),
+        metadata=_exactly(zlib.compress(orjson.dumps(_shown(dataset, header, left_out)), 1)),
         frames=frame_pages(header, length_bytes),
         terms=terms,
     )
+
+
+def _shown(dataset: Mapping[str, Any], header: Header, left_out: frozenset[str]) -> dict[str, Any]:
+    """Return the data set as metadata show it: bulk values by their paths (`services/documents.py` completes them)."""
+    bulk = [value for value in header.bulk if value.path[:8] not in left_out]
+    return with_references(dataset, bulk, header.transfer_syntax)
 
 
 def _exactly(content: bytes) -> bytes:

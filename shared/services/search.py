@@ -1,6 +1,5 @@
 """The Search transaction: which attributes each match is answered with (PS3.18 §10.6; search.md)."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,16 +8,22 @@ import orjson
 from shared.backend import Backend
 from shared.dicom.attributes import ALL, COMPUTED, DEFAULTS, RETURNED, tag_of
 from shared.index import search as index_search
-from shared.index.instances import metadata_of
 from shared.model import Level, Match, Query
+from shared.services.documents import metadata_of
 from shared.versions import VersionRules
 
 _LEVELS = tuple(Level)
+_CONTENTS = frozenset({"Value", "InlineBinary", "BulkDataURI"})
 _UIDS = {Level.STUDY: tag_of("StudyInstanceUID"), Level.SERIES: tag_of("SeriesInstanceUID")}
 
 
-async def search(query: Query, rules: VersionRules, backend: Backend) -> tuple[list[dict[str, Any]], bool]:
+async def search(query: Query, rules: VersionRules, base: str, backend: Backend) -> tuple[list[dict[str, Any]], bool]:
     """Return a DICOM JSON object for each match, newest first, and whether more matches remain.
+
+    Parameters
+    ----------
+    base
+        What the URLs of bulk values begin with, before `/studies`.
 
     Raises
     ------
@@ -27,7 +32,7 @@ async def search(query: Query, rules: VersionRules, backend: Backend) -> tuple[l
     """
     matches, more = await backend.index.read(index_search.search, query)
     wanted = _wanted(query, rules)
-    full = await _metadata(matches, backend) if _needs_metadata(wanted, matches) else {}
+    full = await _metadata(matches, base, backend) if _needs_metadata(wanted, matches) else {}
     return [_dataset(match, wanted, full.get(match.version, {})) for match in matches], more
 
 
@@ -61,14 +66,14 @@ def _needs_metadata(wanted: Sequence[str], matches: Sequence[Match]) -> bool:
     )
 
 
-async def _metadata(matches: Sequence[Match], backend: Backend) -> Mapping[int, Mapping[str, Any]]:
+async def _metadata(matches: Sequence[Match], base: str, backend: Backend) -> Mapping[int, Mapping[str, Any]]:
     """Return the data set of each match's newest instance by version."""
-    found = await backend.index.read(metadata_of, [match.version for match in matches])
-    return {version: orjson.loads(zlib.decompress(metadata)) for version, metadata in found.items()}
+    found = await metadata_of([match.version for match in matches], base, backend)
+    return {version: orjson.loads(document) for version, document in found.items()}
 
 
 def _dataset(match: Match, wanted: Sequence[str], full: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wanted attributes that have a value, by ascending tag (PS3.18 §F.2.2)."""
     known = {**full, **{tag: element for level in match.attributes.values() for tag, element in level.items()}}
     known |= match.computed
-    return {tag: known[tag] for tag in wanted if "Value" in known.get(tag, ()) or "InlineBinary" in known.get(tag, ())}
+    return {tag: known[tag] for tag in wanted if not _CONTENTS.isdisjoint(known.get(tag, ()))}

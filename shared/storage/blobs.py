@@ -50,6 +50,25 @@ def blocks_by_name(last: int) -> Sequence[int]:
     return [block * VERSIONS_OF_BLOCK for block in sorted(range(last // VERSIONS_OF_BLOCK + 1), key=_prefix)]
 
 
+DOCUMENTS = "documents/"
+"""What the name of every series document begins with."""
+
+_DOCUMENTS_OF_FOLDER = 1000
+_DOCUMENT_BLOB = re.compile(r"documents/[0-9]{9}/([0-9]{12})\.json\.gz")
+
+
+def document_blob(number: int) -> str:
+    """Return the blob name of a series document; they sort by number, as few are written in a second."""
+    return f"{DOCUMENTS}{number // _DOCUMENTS_OF_FOLDER:09d}/{number:012d}.json.gz"
+
+
+def document_of(name: str) -> int | None:
+    """Return the number whose `document_blob` is called *name*; None when there is none."""
+    match = _DOCUMENT_BLOB.fullmatch(name)
+    number = int(match[1]) if match else None
+    return number if number is not None and document_blob(number) == name else None
+
+
 def _prefix(block: int) -> int:
     return crc32(block.to_bytes(8, "big")) & 0xFFF
 

@@ -23,18 +23,21 @@ from shared.index.publishing import publish, reserve, reserve_any
 from shared.index.tables import (
     change_feed,
     deleted_instance,
+    document_entry,
     frame_page,
     instance,
     instance_metadata,
     series,
+    series_document,
     study,
 )
 from shared.model import NO_TERMS, Scope, StoreTerms
 from shared.services.cleanup import clean_up
 from shared.services.consistency import MEANINGS, Example, Report, check
+from shared.services.consolidation import consolidate
 from shared.services.delete import delete as delete_scope
 from shared.settings import Settings
-from shared.storage.blobs import StoredBlob, instance_blob
+from shared.storage.blobs import StoredBlob, document_blob, instance_blob
 from tests.factories import part10
 from tests.integration.index_samples import new_instance, server_sql
 
@@ -397,6 +400,61 @@ async def test_beside_a_live_service(backend: Backend) -> None:
     assert [report.findings for report in reports] == [{}] * len(reports)
 
 
+async def test_documents(backend: Backend) -> None:
+    """A store whose metadata are consolidated is clean, and its documents are counted."""
+    for row in (1, 3):
+        assert await consolidate(row, "", backend)
+
+    assert await check(backend) == Report(instances=6, blobs=6, documents=2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "findings"),
+    [
+        pytest.param(
+            delete(document_entry).where(document_entry.c.version == 3), {"metadata_missing": [3]}, id="entry"
+        ),
+        pytest.param(
+            update(series_document).where(series_document.c.id == 1).values(due_at=NOW),
+            {"metadata_missing": [1, 2]},
+            id="not in use",
+        ),
+        pytest.param(
+            update(series_document).where(series_document.c.id == 2).values(length_bytes=1),
+            {"document_missing": [2]},
+            id="length",
+        ),
+        pytest.param(
+            insert(document_entry).values(version=77, document_id=1, segment_start=0, segment_bytes=0, line=0),
+            {"rows_without_instance": [77]},
+            id="entry of nothing",
+        ),
+    ],
+)
+async def test_document_rows(backend: Backend, statement: Any, findings: dict[str, list[int]]) -> None:
+    """Metadata that no document in use has, and documents that are not what their rows say, are found."""
+    for row in (1, 3):
+        await consolidate(row, "", backend)
+
+    await _change(backend, statement)
+
+    assert await _found(backend) == findings
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+async def test_document_blobs(backend: Backend, number: int) -> None:
+    """A document in use without a blob, and a document's blob without a row, are found wherever they sort."""
+    for row in (1, 3, 5):
+        await consolidate(row, "", backend)
+    [error] = await backend.blobs.delete([document_blob(number)])
+    assert error is None
+    await backend.blobs.write([(document_blob(7), b"x"), ("documents/stray", b"x")])
+
+    found = await _found(_an_hour_later(backend))
+
+    assert found == {"document_missing": [number], "document_unknown": [7], "blob_unknown": [None]}
+
+
 @pytest.mark.parametrize("first", [0, 3])
 async def test_window(backend: Backend, first: int) -> None:
     """A rule looks at the versions of its window alone, so that windows side by side see each version once."""
@@ -436,7 +494,9 @@ async def test_command_clean() -> None:
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout == "Looked at 6 instances, 6 blobs and 6 headers.\nIndex, blobs and change feed agree.\n"
+    assert ended.stdout == (
+        "Looked at 6 instances, 6 blobs, 0 series documents and 6 headers.\nIndex, blobs and change feed agree.\n"
+    )
 
 
 @pytest.mark.usefixtures("settings")
@@ -462,7 +522,7 @@ async def test_command_json(backend: Backend, capsys: pytest.CaptureFixture[str]
     assert code == 1
     assert json.loads(capsys.readouterr().out) == {
         "clean": False,
-        "looked_at": {"instances": 6, "blobs": 4, "headers": 0},
+        "looked_at": {"instances": 6, "blobs": 4, "documents": 0, "headers": 0},
         "findings": {
             "blob_missing": {
                 "meaning": MEANINGS["blob_missing"],

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event, func, select
 
 from shared.errors import InvalidRequest
 from shared.index import garbage, tables
-from shared.index.instances import delete, find, find_first, metadata_of, read_metadata, state
+from shared.index.instances import KeptMetadata, delete, find, find_first, metadata_of, read_metadata, state
 from shared.index.partitions import find_or_add
 from shared.index.publishing import Refusal, abandon, publish, reserve
 from shared.index.search import search
@@ -97,7 +97,7 @@ def test_publish_visible(connection: Connection) -> None:
     assert (found.version, found.key, found.length_bytes, found.transfer_syntax) == (
         version, KEY, one.length_bytes, one.transfer_syntax,
     )  # fmt: skip
-    assert read_metadata(connection, Scope(1), limit=10) == [(version, ("1.1.1", "1.1.1.1"), one.metadata)]
+    assert read_metadata(connection, Scope(1), limit=10) == [KeptMetadata(version, version, KEY, one.metadata, None)]
     assert count(connection, "reservation") == 0
     assert feed(connection) == [("Create", "1.1.1.1")]
 
@@ -245,7 +245,7 @@ def test_scopes(connection: Connection, scope: Scope, expected: list[int]) -> No
     wanted = [versions[number] for number in expected]
 
     assert [one.version for one in find(connection, scope, limit=10)] == wanted
-    assert [version for version, *_ in read_metadata(connection, scope, limit=10)] == wanted
+    assert [kept.version for kept in read_metadata(connection, scope, limit=10)] == wanted
     assert state(connection, scope) == ((wanted[-1], len(wanted), sum(wanted)) if wanted else None)
     for limit in (1, 10):
         first, syntaxes = find_first(connection, scope, limit=limit)
@@ -266,9 +266,9 @@ def test_metadata_content(connection: Connection) -> None:
     """The metadata is the compressed JSON that was published."""
     store(connection, {**uids(1), "PatientID": "A"})
 
-    ((*_, compressed),) = read_metadata(connection, Scope(1), limit=1)
+    [kept] = read_metadata(connection, Scope(1), limit=1)
 
-    assert orjson.loads(zlib.decompress(compressed))["00100020"] == "A"
+    assert orjson.loads(zlib.decompress(kept.dicom_json or b""))["00100020"] == "A"
 
 
 def test_metadata_of_versions(connection: Connection) -> None:
@@ -278,7 +278,7 @@ def test_metadata_of_versions(connection: Connection) -> None:
 
     found = metadata_of(connection, [second, waiting, first])
 
-    assert {version: orjson.loads(zlib.decompress(text))["00100020"] for version, text in found.items()} == {
+    assert {kept.version: orjson.loads(zlib.decompress(kept.dicom_json or b""))["00100020"] for kept in found} == {
         first: "A",
         second: "B",
     }
@@ -309,7 +309,7 @@ def test_delete(connection: Connection, scope: Scope, gone: int, studies: int, s
 
     left = [version for version in versions if version not in expected]
     assert [one.version for one in find(connection, Scope(1), limit=10)] == left
-    assert [version for version, *_ in read_metadata(connection, Scope(1), limit=10)] == left
+    assert [kept.version for kept in read_metadata(connection, Scope(1), limit=10)] == left
     assert (count(connection, "study"), count(connection, "series")) == (studies, series)
     assert count(connection, "name_word") == studies
     assert count(connection, "instance_metadata") == len(left)

@@ -60,7 +60,7 @@ def test_replace(connection: Connection) -> None:
     new = put(connection, {**uids(1), "PatientID": "B"})
 
     assert [one.version for one in find(connection, EVERYTHING, limit=9)] == [new]
-    assert [version for version, *_ in read_metadata(connection, EVERYTHING, limit=9)] == [new]
+    assert [kept.version for kept in read_metadata(connection, EVERYTHING, limit=9)] == [new]
     study = connection.execute(select(tables.study)).one()
     assert (study.patient_id, study.study_description) == ("b", "kept")
     assert feed(connection) == [("Create", old), ("Update", new)]

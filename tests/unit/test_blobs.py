@@ -6,7 +6,17 @@ from collections import Counter
 import pytest
 
 from shared.errors import InvalidRequest, PayloadTooLarge
-from shared.storage.blobs import MAX_RECORD_BYTES, check_record, instance_blob, is_blob_name, is_record_name
+from shared.storage.blobs import (
+    DOCUMENTS,
+    MAX_RECORD_BYTES,
+    check_record,
+    document_blob,
+    document_of,
+    instance_blob,
+    is_blob_name,
+    is_record_name,
+    version_of,
+)
 
 VERSIONS = [1, 255, 256, 4711, 2**40]
 
@@ -36,6 +46,25 @@ def test_instance_blob_spread() -> None:
 
     assert len(sizes) > 3_900
     assert max(sizes.values()) <= 30
+
+
+def test_document_blob_name() -> None:
+    """Series documents are called by number, sort by it, and nothing else has such a name."""
+    numbers = [1, 9, 999, 1000, 1001, 123_456, 10**9]
+    names = [document_blob(number) for number in numbers]
+
+    assert all(is_blob_name(name) and name.startswith(DOCUMENTS) for name in names)
+    assert names == sorted(names)
+    assert [document_of(name) for name in names] == numbers
+    assert [version_of(name) for name in names] == [None] * len(numbers)
+
+
+@pytest.mark.parametrize(
+    "name", ["documents/000000000/000000001000.json.gz", "documents/000000001.json.gz", instance_blob(1)]
+)
+def test_document_of_other(name: str) -> None:
+    """A name that no document has names none."""
+    assert document_of(name) is None
 
 
 @pytest.mark.parametrize("name", ["a", "a/b", "instances/0ab/000000000001.dcm", "A-_.9", "x" * 128])
