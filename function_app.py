@@ -2,9 +2,12 @@
 
 import azure.functions as func
 
-from shared.routes import background, studies, system
+from shared.routes import background, rendered, retrieve, studies, system, wado
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 app.register_functions(studies.blueprint)
+app.register_functions(retrieve.blueprint)
+app.register_functions(rendered.blueprint)
+app.register_functions(wado.blueprint)
 app.register_functions(system.blueprint)
 app.register_functions(background.blueprint)

@@ -2,11 +2,12 @@
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from shared.index import partitions
 from shared.index.database import Index, open_index
@@ -16,6 +17,8 @@ from shared.storage.blobs import BlobStore, RecordStore
 
 _MAX_REMEMBERED = 10_000
 _YOUNG_CONTAINERS = 10_000
+_DECODED_AT_ONCE = 2
+"""A frame may take hundreds of megabytes while it is decoded."""
 
 
 def _now() -> datetime:
@@ -32,6 +35,8 @@ class Backend:
         The clock.
     long_header
         Held by the Store that works on a long header: memory is for one at a time.
+    decoding
+        Held while pixel data is decoded or encoded: processors and memory are for a few at a time.
     """
 
     settings: Settings
@@ -40,7 +45,18 @@ class Backend:
     records: RecordStore
     now: Callable[[], datetime] = _now
     long_header: asyncio.Lock = field(default_factory=asyncio.Lock)
+    decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DECODED_AT_ONCE))
     _partitions: dict[str, Partition] = field(default_factory=dict)
+    _beside: set[asyncio.Task[object]] = field(default_factory=set)
+
+    def begin_beside(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do *work* beside the requests, unless something of the kind is being done: a timer does it then."""
+        if self._beside:
+            work.close()
+            return
+        task = asyncio.ensure_future(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def find_partition(self, name: str) -> Partition | None:
         """Return the partition called *name*, whatever the case of its letters; None where there is none."""
@@ -54,7 +70,8 @@ class Backend:
         return added
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Finish what is done beside the requests, and give back connections."""
+        await asyncio.gather(*self._beside, return_exceptions=True)
         await self.index.close()
         await self.blobs.close()
         await self.records.close()

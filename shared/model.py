@@ -185,10 +185,22 @@ AS_STORED = "*"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A representation of instances that a client would take: one Part 10 file, or any number in a multipart body."""
+    """A representation that a client would take, alone or as the parts of a multipart body.
+
+    Parameters
+    ----------
+    transfer_syntax
+        Of each part; `AS_STORED` when any will do.
+    media_type
+        Of each part.
+    others
+        Further transfer syntaxes that will do where they are the stored one.
+    """
 
     is_multipart: bool
     transfer_syntax: str
+    media_type: str = "application/dicom"
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,14 @@
 from array import array
 from dataclasses import dataclass, field
 
+from shared.dicom.encapsulation import ITEM
 from shared.errors import UnreadableFile
+from shared.model import ByteRange
 
 MAX_FRAGMENTS = 2**20
 """Of one file, some 20 MB of memory; the largest slides have a tenth of that."""
+
+_ITEM_HEAD = 8
 
 BEGINNING = 4
 """Bytes kept from the start of each fragment: enough to tell whether a codestream begins there."""
@@ -64,3 +68,30 @@ class Fragments:
     def beginning(self, number: int) -> bytes:
         """Return the first bytes of a fragment, counted from 0."""
         return bytes(self._beginnings[number * BEGINNING : (number + 1) * BEGINNING])
+
+
+def fragment_ranges(value: bytes, offset: int) -> tuple[ByteRange, ...]:
+    """Return where the fragments of an encapsulated value lie, the Basic Offset Table left out (PS3.5 §A.4).
+
+    Parameters
+    ----------
+    value
+        The value from its first item on, and what follows it.
+    offset
+        Of *value* in the file.
+
+    Raises
+    ------
+    UnreadableFile
+        The fragments do not end within *value*.
+    """
+    found: list[ByteRange] = []
+    at = 0
+    while at + _ITEM_HEAD <= len(value):
+        tag, length = value[at : at + 4], int.from_bytes(value[at + 4 : at + _ITEM_HEAD], "little")
+        at += _ITEM_HEAD
+        if tag != ITEM:
+            return tuple(found[1:])
+        found.append(ByteRange(offset + at, length))
+        at += length
+    raise UnreadableFile(f"the fragments do not end within {len(value)} bytes")

@@ -22,7 +22,7 @@ FRAMES_OF_A_PAGE = 1024
 _BITS = {"7FE00008": 32, "7FE00009": 64}
 """Bits Allocated of Float and Double Float Pixel Data, which need not say it (PS3.3 §C.7.6.24)."""
 
-_SUBSAMPLED = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_420": (1, 2)}
+SUBSAMPLED = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_420": (1, 2)}
 """The part of its samples that a photometric interpretation stores natively (PS3.3 §C.7.6.3.1.2)."""
 
 _NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
@@ -67,6 +67,11 @@ def frame_pages(header: Header, file_bytes: int) -> tuple[FramePage, ...]:
     return tuple(_encapsulated(header.fragments, _frame_ends(header.fragments, frames), file_bytes))
 
 
+def frame_count(dataset: dict[str, Any]) -> int:
+    """Return how many frames the pixel data of a data set is said to have (PS3.3 §C.7.6.6)."""
+    return max(_whole(dataset, _FRAMES, 1), 1)
+
+
 def frame_ranges(page: FramePage, frame: int) -> tuple[ByteRange, ...]:
     """Return the bytes of the file that hold a frame of *page*, counted from 1 for the first of the file.
 
@@ -94,8 +99,8 @@ _INTERPRETATION = tag_of("PhotometricInterpretation")
 def _image(dataset: dict[str, Any], pixels: BulkValue) -> _Image:
     bits = _BITS.get(pixels.path) or _whole(dataset, _ALLOCATED, 0)
     size = _whole(dataset, _ROWS, 0) * _whole(dataset, _COLUMNS, 0) * _whole(dataset, _SAMPLES, 1) * bits
-    stored, of = _SUBSAMPLED.get(str(_first(dataset, _INTERPRETATION)), (1, 1))
-    return _Image(max(_whole(dataset, _FRAMES, 1), 1), size, size * stored // of)
+    stored, of = SUBSAMPLED.get(str(_first(dataset, _INTERPRETATION)), (1, 1))
+    return _Image(frame_count(dataset), size, size * stored // of)
 
 
 def _whole(dataset: dict[str, Any], tag: str, missing: int) -> int:
@@ -169,3 +174,17 @@ def _encapsulated(fragments: Fragments, ends: Sequence[int], file_bytes: int) ->
         packed += b"".join(_FRAGMENT.pack(fragments.starts[at], fragments.lengths[at]) for at in places)
         pages.append(FramePage(first + 1, len(last), fragments=packed))
     return pages
+
+
+def page_ranges(page: FramePage) -> Iterator[tuple[ByteRange, ...]]:
+    """Yield the bytes that hold each frame of *page*, in order."""
+    return (frame_ranges(page, page.first_frame + number) for number in range(page.frame_count))
+
+
+def aligned(around: bytes, bit: int, bits: int) -> bytes:
+    """Return *bits* of 1-bit pixels from *bit* of the bytes *around* them, beginning at a byte's lowest bit.
+
+    What is left of the last byte is 0 (PS3.5 §8.1.1).
+    """
+    value = int.from_bytes(around, "little") >> bit & (1 << bits) - 1
+    return value.to_bytes(-(-bits // 8), "little")

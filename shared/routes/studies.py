@@ -1,8 +1,6 @@
-"""The Studies Service: Store, Retrieve, Search and Delete (PS3.18 §10)."""
+"""The Studies Service: Store, Search and Delete (PS3.18 §10)."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -13,20 +11,16 @@ from starlette.responses import Response
 from shared.backend import Backend
 from shared.dicom.native_model import to_xml
 from shared.dicom.reports import store_report
-from shared.model import Action, ByteStream, Level, Outcome, StoreTerms
+from shared.model import Action, Level, Outcome, StoreTerms
 from shared.services.acceptance import StoreRequest
 from shared.services.delete import delete
-from shared.services.metadata import external_metadata, metadata_etag, retrieve_metadata
-from shared.services.retrieve import Files, retrieve
 from shared.services.search import search
 from shared.services.store import store
 from shared.web.endpoint import Request, route
-from shared.web.media_types import DICOM, DICOM_JSON, DICOM_XML, MULTIPART_RELATED, report_type, require_json, wishes
-from shared.web.multipart import new_boundary, write_parts
+from shared.web.media_types import DICOM_JSON, DICOM_XML, report_type, require_json
 from shared.web.payloads import read_files
 from shared.web.query import read_query
-from shared.web.store_terms import read_expiry, read_external, wants_external
-from shared.web.streaming import Streaming
+from shared.web.store_terms import read_expiry, read_external
 
 blueprint = func.Blueprint()
 
@@ -56,44 +50,6 @@ async def replace_instances(request: Request, backend: Backend) -> Response:
 async def replace_instances_in_study(request: Request, backend: Backend) -> Response:
     """Store instances that must belong to one study; one that is there already is replaced."""
     return await _store(request, backend, replaces=True)
-
-
-@route(blueprint, "GET", "studies/{study}", Action.READ)
-async def retrieve_study(request: Request, backend: Backend) -> Response:
-    """Retrieve all instances of a study (PS3.18 §10.4)."""
-    return await _retrieve(request, backend)
-
-
-@route(blueprint, "GET", "studies/{study}/series/{series}", Action.READ)
-async def retrieve_series(request: Request, backend: Backend) -> Response:
-    """Retrieve all instances of a series (PS3.18 §10.4)."""
-    return await _retrieve(request, backend)
-
-
-@route(blueprint, "GET", "studies/{study}/series/{series}/instances/{instance}", Action.READ)
-async def retrieve_instance(request: Request, backend: Backend) -> Response:
-    """Retrieve one instance (PS3.18 §10.4)."""
-    return await _retrieve(request, backend)
-
-
-@route(blueprint, "GET", "studies/{study}/metadata", Action.READ, accepts=require_json)
-async def retrieve_study_metadata(request: Request, backend: Backend) -> Response:
-    """Retrieve the metadata of a study (PS3.18 §10.4.1.1.2)."""
-    return await _metadata(request, backend)
-
-
-@route(blueprint, "GET", "studies/{study}/series/{series}/metadata", Action.READ, accepts=require_json)
-async def retrieve_series_metadata(request: Request, backend: Backend) -> Response:
-    """Retrieve the metadata of a series (PS3.18 §10.4.1.1.2)."""
-    return await _metadata(request, backend)
-
-
-@route(
-    blueprint, "GET", "studies/{study}/series/{series}/instances/{instance}/metadata", Action.READ, accepts=require_json
-)
-async def retrieve_instance_metadata(request: Request, backend: Backend) -> Response:
-    """Retrieve the metadata of an instance (PS3.18 §10.4.1.1.2)."""
-    return await _metadata(request, backend)
 
 
 @route(blueprint, "GET", "studies", Action.READ, accepts=require_json)
@@ -165,7 +121,7 @@ async def _store(request: Request, backend: Backend, *, replaces: bool = False) 
         return Response(status_code=HTTPStatus.NO_CONTENT)
     study_url = None if wanted.study is None else request.urls.study(wanted.study)
     lists = request.rules.lists_failed_attributes
-    media_type = report_type(request.headers("accept"))
+    media_type = report_type(request.accept())
 
     def write() -> bytes:
         report = store_report(outcomes, request.urls.instance, study_url, lists_failed_attributes=lists)
@@ -207,43 +163,9 @@ def _store_status(outcomes: list[Outcome], *, warning_is_accepted: bool) -> HTTP
     return HTTPStatus.ACCEPTED if failed or warned else HTTPStatus.OK
 
 
-async def _retrieve(request: Request, backend: Backend) -> Response:
-    wanted = wishes(request.headers("accept"), request.scope.level)
-    wish, files = await retrieve(request.scope, wanted, backend)
-    if wish.is_multipart:
-        boundary = new_boundary()
-        media_type = f'{MULTIPART_RELATED}; type="{DICOM}"; boundary={boundary}'
-        return Streaming(write_parts(_parts(files, request), boundary), media_type)
-    instance, chunks = await anext(files)
-    media_type = f"{DICOM}; transfer-syntax={instance.transfer_syntax}"
-    return Streaming(chunks, media_type, headers={"Content-Length": str(instance.length_bytes)})
-
-
-async def _parts(files: Files, request: Request) -> AsyncGenerator[tuple[str, ByteStream], None]:
-    async with aclosing(files):
-        async for instance, chunks in files:
-            fields = f"Content-Type: {DICOM}; transfer-syntax={instance.transfer_syntax}"
-            yield f"{fields}\r\nContent-Location: {request.urls.instance(instance.key)}", chunks
-
-
-async def _metadata(request: Request, backend: Backend) -> Response:
-    external = await external_metadata(request.scope, backend) if wants_external(request.fields()) else ()
-    tag = f'"{await metadata_etag(request.scope, backend, external)}"'
-    if _matches(tag, request.headers("if-none-match")):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
-    array = await retrieve_metadata(request.scope, backend, external)
-    return Streaming(array, DICOM_JSON, headers={"ETag": tag})
-
-
-def _matches(tag: str, conditions: list[str]) -> bool:
-    """Return whether *tag* is one that the client has (RFC 9110 §13.1.2); without quotes too, as the reference."""
-    known = {part.strip().removeprefix("W/").strip('"') for value in conditions for part in value.split(",")}
-    return "*" in known or tag.strip('"') in known
-
-
 async def _search(request: Request, level: Level, backend: Backend) -> Response:
     query = read_query(request.http.url.query, level, request.scope)
-    found, more = await search(query, request.rules, backend)
+    found, more = await search(query, request.rules, request.urls.base, backend)
     if not found:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     headers = _warning(request, "There are additional results that can be requested") if more else None

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
-from shared.model import ByteStream
+from shared.model import ByteRange, ByteStream
 
 Item = TypeVar("Item")
 
@@ -23,14 +23,20 @@ async def read_ahead(
         async for item in items:
             opening.append((item, asyncio.ensure_future(open_item(item))))
             if len(opening) > depth:
-                first, chunks = opening.popleft()
-                yield first, await chunks
+                yield await _first_opened(opening)
         while opening:
-            first, chunks = opening.popleft()
-            yield first, await chunks
+            yield await _first_opened(opening)
     finally:
-        for _, chunks in opening:
-            await _closed(chunks)
+        while opening:  # the traceback of a cancelled request keeps this frame, and what it names, for a while
+            await _closed(opening.popleft()[1])
+
+
+async def _first_opened(opening: deque[tuple[Item, asyncio.Future[ByteStream]]]) -> tuple[Item, ByteStream]:
+    """Take the first item once it is open; until then it stays, to be closed if the caller gives up."""
+    item, chunks = opening[0]
+    opened = await chunks
+    opening.popleft()
+    return item, opened
 
 
 async def begun(stream: AsyncGenerator[Item, None]) -> AsyncGenerator[Item, None]:
@@ -55,3 +61,50 @@ async def _closed(chunks: asyncio.Future[ByteStream]) -> None:
     [opened] = await asyncio.gather(chunks, return_exceptions=True)
     if not isinstance(opened, BaseException):
         await opened.aclose()
+
+
+async def each(items: Iterable[Item]) -> AsyncIterator[Item]:
+    """Yield *items*."""
+    for item in items:
+        yield item
+
+
+async def one_piece(content: bytes) -> ByteStream:
+    """Yield bytes that are there already."""
+    yield content
+
+
+async def whole(stream: ByteStream) -> bytes:
+    """Return all of a stream, which the caller knows to be short."""
+    async with aclosing(stream) as chunks:
+        return b"".join([chunk async for chunk in chunks])
+
+
+async def only(stream: ByteStream, start: int, ranges: Sequence[ByteRange]) -> ByteStream:
+    """Yield those bytes of a stream that lie in rising *ranges*; *start* is the offset of its first byte."""
+    async with aclosing(stream):
+        remaining = list(reversed(ranges))
+        async for chunk in stream:
+            while remaining and remaining[-1].offset < start + len(chunk):
+                one = remaining[-1]
+                end = one.offset + one.length
+                yield chunk[max(one.offset - start, 0) : end - start]
+                if end > start + len(chunk):
+                    break
+                remaining.pop()
+            start += len(chunk)
+
+
+async def swapped(stream: ByteStream, width: int) -> ByteStream:
+    """Yield a stream with the bytes of each *width* in opposite order; what is no whole number stays as it is."""
+    held = b""
+    async with aclosing(stream):
+        async for chunk in stream:
+            held += chunk
+            whole_bytes = len(held) - len(held) % width
+            words = bytearray(whole_bytes)
+            for at in range(width):
+                words[at::width] = held[width - 1 - at : whole_bytes : width]
+            held = held[whole_bytes:]
+            yield bytes(words)
+    yield held

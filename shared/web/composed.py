@@ -15,16 +15,10 @@ from shared.dicom.jpeg import jpeg_transfer_syntax
 from shared.dicom.limits import MAX_DEPTH
 from shared.dicom.native_model import from_xml
 from shared.dicom.part10 import BulkData, bulk_uri, write_file
+from shared.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from shared.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
 from shared.model import Buffer
-from shared.web.media_types import (
-    DICOM,
-    DICOM_JSON,
-    DICOM_XML,
-    TRANSFER_SYNTAXES,
-    MediaType,
-    parse_content_type,
-)
+from shared.web.media_types import DICOM, DICOM_JSON, DICOM_XML, MediaType, parse_content_type
 from shared.web.multipart import Part
 
 MAX_VALUES = 1_000_000

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import azure.functions as func
 
@@ -20,6 +21,7 @@ from shared.errors import DicomwebError, InvalidRequest, PayloadTooLarge
 from shared.model import DEFAULT_PARTITION, Action, Partition, Scope
 from shared.versions import SUPPORTED, VersionRules, rules_of
 from shared.web.problems import problem
+from shared.web.streaming import Streaming
 from shared.web.urls import Urls, service_urls
 
 # uvicorn's access log in the worker would write query strings, and with them names of patients.
@@ -46,6 +48,14 @@ class Request:
     def headers(self, name: str) -> list[str]:
         """Return all values of a header field, in order."""
         return self.http.headers.getlist(name)
+
+    def accept(self) -> list[str]:
+        """Return the media ranges that the client accepts; `accept` of the query counts before the header's."""
+        return _accept(self.http)
+
+    def query(self, name: str) -> str | None:
+        """Return a parameter of the query, the first where it is repeated; None where it is absent."""
+        return next((value for key, value in _query(self.http) if key == name), None)
 
     def fields(self) -> list[tuple[str, str]]:
         """Return all header fields, their names in lower case."""
@@ -93,8 +103,9 @@ def _register(blueprint: func.Blueprint, method: str, template: str, name: str, 
         return await respond(request, endpoint)
 
     function.__name__ = name
+    methods = ["GET", "HEAD"] if method == "GET" else [method]
     trigger = blueprint.route(
-        route=template, methods=[method], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request"
+        route=template, methods=methods, auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request"
     )
     blueprint.function_name(name)(trigger(function))
 
@@ -111,6 +122,8 @@ async def respond(http: HttpRequest, endpoint: _Endpoint) -> Response:
         versioned = versioned or isinstance(error, InvalidRequest)
         response = problem(error)
     await body.drain()
+    if http.method == "HEAD" and isinstance(response, Streaming):
+        await response.without_body()
     response.headers["X-Content-Type-Options"] = "nosniff"
     if versioned:
         response.headers["api-supported-versions"] = SUPPORTED
@@ -127,7 +140,7 @@ async def _handle(http: HttpRequest, rules: VersionRules, body: "_Body", endpoin
     if partition is None and endpoint.action is not Action.WRITE:
         raise InvalidRequest("There is no partition of this name.")
     if endpoint.accepts is not None:
-        endpoint.accepts(http.headers.getlist("accept"))
+        endpoint.accepts(_accept(http))
     uids = [_uid(http, level) for level in ("study", "series", "instance")]
     if partition is None:  # only now, when nothing of the path or Accept can refuse the request any more
         partition = await context.add_partition(str(name))
@@ -152,15 +165,29 @@ async def _partition(name: str | None, context: Backend) -> Partition | None:
     return await context.find_partition(name)
 
 
+def _query(http: HttpRequest) -> list[tuple[str, str]]:
+    """Return the parameters of the query, names in lower case; a plus stays one: it is part of media types."""
+    pairs = (pair.partition("=") for pair in http.url.query.split("&") if pair)
+    return [(unquote(name).lower(), unquote(value)) for name, _, value in pairs]
+
+
+def _accept(http: HttpRequest) -> list[str]:
+    """Return the values of `accept` in the query, else of the header (PS3.18 §8.3.3.1)."""
+    return [value for name, value in _query(http) if name == "accept"] or http.headers.getlist("accept")
+
+
 def _uid(http: HttpRequest, name: str) -> str | None:
     """Return the UID at *name* of the path without padding (common.md, "UIDs")."""
     text = http.path_params.get(name)
-    if text is None:
-        return None
-    uid = str(text).rstrip(" ")
-    if not is_uid(uid):
-        raise InvalidRequest(f"The {name} of the path is not a UID: 1 to 64 digits and dots, a digit at the end.")
-    return uid
+    return None if text is None else uid(str(text), f"{name} of the path")
+
+
+def uid(text: str, name: str) -> str:
+    """Return a UID without its padding; raise `InvalidRequest`, with what it is called, where *text* is none."""
+    found = text.rstrip(" ")
+    if not is_uid(found):
+        raise InvalidRequest(f"The {name} is not a UID: 1 to 64 digits and dots, a digit at the end.")
+    return found
 
 
 class _Body:

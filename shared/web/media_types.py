@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from math import isnan
 
 from shared.errors import NotAcceptable
-from shared.model import AS_STORED, Level, Wish
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
@@ -14,34 +13,7 @@ DICOM_XML = "application/dicom+xml"
 OCTET_STREAM = "application/octet-stream"
 MULTIPART_RELATED = "multipart/related"
 
-EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-
 _JSON_RANGES = frozenset({"*/*", "application/*", DICOM_JSON, "application/json"})
-_SINGLE_PART = frozenset({DICOM, "application/*"})
-_MULTI_PART = frozenset({MULTIPART_RELATED, "multipart/*"})
-
-_SYNTAX_OF_PART = {DICOM: EXPLICIT_VR_LITTLE_ENDIAN, "application/*": AS_STORED, "*/*": AS_STORED}
-"""What a multipart range without a transfer syntax means, by its `type` parameter."""
-
-TRANSFER_SYNTAXES: Mapping[str, tuple[str, ...]] = {
-    "image/jpeg": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (70, 50, 51, 57)),
-    "image/dicom-rle": ("1.2.840.10008.1.2.5",),
-    "image/x-dicom-rle": ("1.2.840.10008.1.2.5",),
-    "image/jls": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (80, 81)),
-    "image/jp2": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91)),
-    "image/jpx": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (92, 93)),
-    "image/jphc": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (201, 202, 203)),
-    "image/jxl": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (110, 111, 112)),
-    **dict.fromkeys(
-        ("video/mpeg", "video/mpeg2"), tuple(f"1.2.840.10008.1.2.4.{number}" for number in (100, 101, "100.1", "101.1"))
-    ),
-    "video/mp4": tuple(
-        f"1.2.840.10008.1.2.4.{number}{part}" for part in ("", ".1") for number in (102, 103, 104, 105, 106)
-    ),
-    "video/h265": tuple(f"1.2.840.10008.1.2.4.{number}" for number in (107, 108)),
-}
-"""What pixel data of a media type may be in, the default first (PS3.18 §8.7.3.3)."""
-
 _PARAMETER = re.compile(r'(?:\s*;)+\s*([^\s=;,"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;,]*))')
 _PARAMETER_OF_ONE = re.compile(_PARAMETER.pattern.replace("[^;,]*", "[^;]*"))
 _TYPE = re.compile(r"\s*([^\s;,]+)")
@@ -145,32 +117,7 @@ def _range_name(media_range: MediaType) -> str:
     return DICOM_XML if (media_range.type, of_parts) == (MULTIPART_RELATED, DICOM_XML) else media_range.type
 
 
-def wishes(accept: Sequence[str], level: Level) -> list[Wish]:
-    """Return the representations of instances that a client accepts, best first (PS3.18 §8.7.3, retrieve.md).
-
-    Among equal weights a range that names `transfer-syntax=*` comes first, then the order of the header decides.
-
-    Raises
-    ------
-    NotAcceptable
-        None of them is DICOM.
-    """
-    ranges = parse_media_types(accept) or [MediaType("*/*", {})]
-    wanted = [(one, wish) for one in ranges if one.weight and (wish := _wish(one, level)) is not None]
-    if not wanted:
-        single = "" if level is not Level.INSTANCE else f", {DICOM}"
-        raise NotAcceptable(f'Accept names nothing that can be given: {MULTIPART_RELATED}; type="{DICOM}"{single}.')
-    wanted.sort(key=lambda pair: (-pair[0].weight, pair[0].parameters.get("transfer-syntax") != AS_STORED))
-    return [wish for _, wish in wanted]
-
-
-def _wish(media_range: MediaType, level: Level) -> Wish | None:
-    syntax = media_range.parameters.get("transfer-syntax")
-    if media_range.type == "*/*":
-        return Wish(is_multipart=True, transfer_syntax=syntax or AS_STORED)
-    if media_range.type in _SINGLE_PART and level is Level.INSTANCE:
-        return Wish(is_multipart=False, transfer_syntax=syntax or EXPLICIT_VR_LITTLE_ENDIAN)
-    if media_range.type in _MULTI_PART:
-        default = _SYNTAX_OF_PART.get(media_range.parameters.get("type", DICOM).lower())
-        return None if default is None else Wish(is_multipart=True, transfer_syntax=syntax or default)
-    return None
+def accepts_gzip(accept_encoding: Sequence[str]) -> bool:
+    """Return whether a client takes gzip (RFC 9110 §12.5.3); without the field it may take nothing."""
+    ranges = {one.type: one.weight for one in parse_media_types(accept_encoding)}
+    return ranges.get("gzip", ranges.get("x-gzip", ranges.get("*", 0.0))) > 0

@@ -1,18 +1,31 @@
-"""Answers whose bodies are streams."""
+"""Answers whose bodies are streams, whole or a range of them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from shared.model import ByteStream
+from shared.web.ranges import byte_range, is_current, is_known
+
+FRESH = "private, no-cache"
+"""What was read may be kept by its reader alone, who asks each time whether it still holds (RFC 9111 §5.2.2)."""
 
 
 class Streaming(StreamingResponse):
     """A response that closes its body when it is over, also when the client left: files are open behind it."""
 
-    def __init__(self, body: ByteStream, media_type: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(body, headers=headers, media_type=media_type)
+    def __init__(
+        self,
+        body: ByteStream,
+        media_type: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        status: HTTPStatus = HTTPStatus.OK,
+    ) -> None:
+        super().__init__(body, status, headers=headers, media_type=media_type)
         self._body = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,3 +34,66 @@ class Streaming(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await self._body.aclose()
+
+    async def without_body(self) -> None:
+        """Close the body unread: of an answer to HEAD only the header is sent."""
+        await self._body.aclose()
+        self.body_iterator = _nothing()
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """One representation of a resource, of which any part can be read.
+
+    Parameters
+    ----------
+    tag
+        Its entity tag, quoted; strong: the same bytes whenever it is the same.
+    length_bytes
+        Of all of it.
+    read
+        Opens its bytes from an offset on, as many as are given.
+    """
+
+    media_type: str
+    tag: str
+    length_bytes: int
+    read: Callable[[int, int], Awaitable[ByteStream]]
+
+
+def unchanged(tag: str, headers: Callable[[str], list[str]]) -> Response | None:
+    """Return 304 when the client has the representation with a *tag*; *headers* as in `answer`."""
+    if not is_known(tag, headers("if-none-match")):
+        return None
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": FRESH})
+
+
+async def answer(one: Representation, headers: Callable[[str], list[str]]) -> Response:
+    """Return a representation, a range of it, or that the client has it already (RFC 9110 §13, §14).
+
+    Parameters
+    ----------
+    headers
+        Gives all values of a field of the request.
+    """
+    fields = {"ETag": one.tag, "Cache-Control": FRESH, "Accept-Ranges": "bytes"}
+    if (known := unchanged(one.tag, headers)) is not None:
+        return known
+    wanted = None
+    if is_current(one.tag, headers("if-range")):
+        try:
+            wanted = byte_range(headers("range"), one.length_bytes)
+        except IndexError:
+            fields["Content-Range"] = f"bytes */{one.length_bytes}"
+            return Response(status_code=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=fields)
+    status, first, length = HTTPStatus.OK, 0, one.length_bytes
+    if wanted is not None:
+        status, first, length = HTTPStatus.PARTIAL_CONTENT, wanted.offset, wanted.length
+        fields["Content-Range"] = f"bytes {first}-{first + length - 1}/{one.length_bytes}"
+    fields["Content-Length"] = str(length)
+    return Streaming(await one.read(first, length), one.media_type, headers=fields, status=status)

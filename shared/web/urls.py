@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from shared.model import InstanceKey
+from shared.model import InstanceKey, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,11 @@ class Urls:
     def study(self, study: str) -> str:
         """Return the URL of a study (PS3.18 Table 10.1-1)."""
         return f"{self.base}/studies/{study}"
+
+    def path(self, scope: Scope) -> str:
+        """Return the URL of what *scope* names."""
+        named = zip(("studies", "series", "instances"), (scope.study, scope.series, scope.instance), strict=True)
+        return self.base + "".join(f"/{kind}/{uid}" for kind, uid in named if uid is not None)
 
     def instance(self, key: InstanceKey) -> str:
         """Return the URL of an instance."""

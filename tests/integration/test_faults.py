@@ -22,7 +22,7 @@ from shared.model import DEFAULT_PARTITION, NO_TERMS, Buffer, ByteStream, Outcom
 from shared.services.acceptance import StoreRequest
 from shared.services.cleanup import clean_up
 from shared.services.consistency import check
-from shared.services.retrieve import retrieve
+from shared.services.retrieve import Files, choose, retrieve
 from shared.services.store import store
 from shared.settings import Settings
 from shared.storage.blobs import BlobStore, instance_blob
@@ -152,6 +152,12 @@ async def test_index_away(backend: Backend, work: Callable[..., Any], after: boo
     assert [outcome.failure for outcome in await _store(backend, *files)] == expected
 
 
+async def _opened(backend: Backend) -> Files:
+    """Retrieve the study of the test as it is stored."""
+    wishes = [Wish(is_multipart=True, transfer_syntax="*")]
+    return await retrieve(await choose(Scope(DEFAULT_PARTITION.key, "1.2"), wishes, backend), backend)
+
+
 async def test_retrieve_overtaken_by_removal(backend: Backend) -> None:
     """What is gone between look-up and read is not found; an empty answer would look like success."""
     await _store(backend, part10(StudyInstanceUID="1.2"))
@@ -159,18 +165,17 @@ async def test_retrieve_overtaken_by_removal(backend: Backend) -> None:
     await backend.blobs.delete([instance_blob(instance.version)])
 
     with pytest.raises(NotFound):
-        await retrieve(Scope(DEFAULT_PARTITION.key, "1.2"), [Wish(is_multipart=True, transfer_syntax="*")], backend)
+        await _opened(backend)
 
 
 async def test_abandoned_download(backend: Backend) -> None:
     """When a reader leaves, every file is closed at once: nobody waits for a garbage collection."""
     await _store(backend, *(part10(StudyInstanceUID="1.2", pixel_bytes=2_000_000) for _ in range(4)))
-    wishes = [Wish(is_multipart=True, transfer_syntax="*")]
     gc.collect()
     gc.disable()
     try:
         before = _open_blobs()
-        _, files = await retrieve(Scope(DEFAULT_PARTITION.key, "1.2"), wishes, backend)
+        files = await _opened(backend)
         body = write_parts((("", chunks) async for _, chunks in files), "b")
         await anext(body)
         await anext(body)

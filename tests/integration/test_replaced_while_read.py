@@ -54,7 +54,7 @@ async def put(backend: Backend, *numbers: int, patient: str) -> None:
 
 async def test_metadata(backend: Backend) -> None:
     """Metadata that was begun names each instance once, those replaced before their turn as they are now."""
-    array = await metadata.retrieve_metadata(STUDY, backend)
+    array = await metadata.retrieve_metadata(STUDY, "http://localhost/v2", backend)
     pieces = [await anext(array)]
     await put(backend, 0, INSTANCES - 1, patient="B")
     pieces += [piece async for piece in array]
@@ -68,7 +68,8 @@ async def test_metadata(backend: Backend) -> None:
 async def test_files(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are being retrieved come once each, with the bytes that they had when their turn came."""
     monkeypatch.setattr(retrieve, "_PAGE", 20)  # a study of two ordinary pages would take long to store
-    _, files = await retrieve.retrieve(STUDY, [Wish(is_multipart=True, transfer_syntax="*")], backend)
+    chosen = await retrieve.choose(STUDY, [Wish(is_multipart=True, transfer_syntax="*")], backend)
+    files = await retrieve.retrieve(chosen, backend)
     first, chunks = await anext(files)
     await chunks.aclose()
     await put(backend, 0, INSTANCES - 1, patient="B")

@@ -23,13 +23,13 @@ _ROUTE = re.compile(r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \|", re.MULTILINE)
 
 
 def _routes() -> set[tuple[str, str]]:
-    """Return method and path, below the version where there is one, of every HTTP function outside of partitions."""
+    """Return method, HEAD aside, and path below the version, if any, of every HTTP function outside of partitions."""
     found = set()
     for function in FUNCTIONS:
         bindings = json.loads(function.get_function_json())["bindings"]
         trigger = next((one for one in bindings if one["type"].lower() == "httptrigger"), None)
         if trigger is not None and not trigger["route"].startswith(_PARTITION):
-            found |= {(method, trigger["route"].removeprefix(_VERSION)) for method in trigger["methods"]}
+            found |= {(method, trigger["route"].removeprefix(_VERSION)) for method in trigger["methods"][:1]}
     return found
 
 

@@ -1,6 +1,7 @@
 """Who may import whom (architecture.md §3), read from the source with `ast`."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,12 +27,31 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "web": ("dicom", "backend", *VALUES),
     "check": ("services", "index", "backend", *VALUES),
     # Departs from the table: the response dataset of a Store is made, and written, where its URLs are known.
-    "routes": ("web", "services", "index", "backend", "dicom.reports", "dicom.native_model", *VALUES),
+    "routes": (
+        "web",
+        "services",
+        "index",
+        "backend",
+        "dicom.reports",
+        "dicom.native_model",
+        "dicom.render_options",
+        *VALUES,
+    ),
 }
 """What each layer below `shared` may import of the others; of itself it may everything."""
 
 MAY_USE: dict[str, tuple[str, ...]] = {
     "dicom": ("pydicom", "orjson"),
+    **dict.fromkeys(
+        (f"dicom.{name}" for name in ("lookup", "overlays", "palettes", "pixels", "rendering", "transcoding")),
+        ("numpy",),
+    ),
+    **dict.fromkeys(
+        (f"dicom.{name}" for name in ("annotations", "colour", "graphics", "presentation_state", "viewport")),
+        ("numpy", "PIL"),
+    ),
+    "dicom.codecs": ("numpy", "imagecodecs"),
+    "dicom.pictures": ("numpy", "PIL", "imagecodecs"),
     "index": ("sqlalchemy", "alembic", "orjson"),
     "index.database": ("azure.identity", "pyodbc", "sqlite3"),
     "storage.azure": ("azure.core", "azure.storage.blob", "azure.data.tables"),
@@ -91,6 +111,19 @@ def test_layers(path: Path) -> None:
     assert forbidden(name_of(path), path.read_text("utf-8")) == []
 
 
+def test_pixels_are_imported_late() -> None:
+    """What routes import that need no pixels loads no codec, not even through others.
+
+    NumPy is another matter: pydicom imports it by itself where it is installed.
+    """
+    modules_without = "shared.dicom.image, shared.dicom.syntaxes, shared.dicom.header, shared.dicom.frames"
+    script = f"import sys, {modules_without}; print({{'imagecodecs', 'shared.dicom.pixels'}} & set(sys.modules))"
+
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=_ROOT, capture_output=True, text=True, check=True)
+
+    assert loaded.stdout.strip() == "set()"
+
+
 def test_every_layer_is_listed() -> None:
     """A new layer gets its row in the table first."""
     assert {name_of(path).partition(".")[0] for path in modules("shared")} - {""} <= set(MAY_IMPORT)
@@ -104,6 +137,8 @@ def test_every_layer_is_listed() -> None:
         ("services.store", "def f():\n    import shared.web.query"),
         ("dicom.header", "from shared.index.tables import study"),
         ("dicom.header", "import numpy"),
+        ("dicom.image", "import numpy"),
+        ("dicom.pixels", "import imagecodecs"),
         ("index.search", "import pyodbc"),
         ("index.search", "import sqlite3"),
         ("storage.folder", "from shared.settings import Settings"),

@@ -2,32 +2,17 @@
 
 import pytest
 
+from shared.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
 from shared.errors import NotAcceptable
-from shared.model import AS_STORED, Level, Wish
 from shared.web.media_types import (
     DICOM_JSON,
     DICOM_XML,
-    TRANSFER_SYNTAXES,
     MediaType,
     parse_content_type,
     parse_media_types,
     report_type,
     require_json,
-    wishes,
 )
-
-EXPLICIT = "1.2.840.10008.1.2.1"
-JPEG_2000 = "1.2.840.10008.1.2.4.90"
-
-SEVERAL = (Level.STUDY, Level.SERIES)
-
-
-def many(transfer_syntax: str) -> Wish:
-    return Wish(is_multipart=True, transfer_syntax=transfer_syntax)
-
-
-def one(transfer_syntax: str) -> Wish:
-    return Wish(is_multipart=False, transfer_syntax=transfer_syntax)
 
 
 @pytest.mark.parametrize(
@@ -113,102 +98,6 @@ def test_json_not_accepted(accept: list[str]) -> None:
         require_json(accept)
 
     assert str(refused.value) == ""
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        ('multipart/related; type="application/dicom"', many(EXPLICIT)),
-        ("multipart/related; type=application/dicom", many(EXPLICIT)),
-        ('MULTIPART/Related; TYPE="Application/DICOM"', many(EXPLICIT)),
-        ("multipart/related", many(EXPLICIT)),
-        ("multipart/*", many(EXPLICIT)),
-        ('multipart/related; type="application/dicom"; transfer-syntax=*', many(AS_STORED)),
-        ('multipart/related; type="application/dicom"; transfer-syntax="*"', many(AS_STORED)),
-        ("multipart/related; transfer-syntax=*; type=application/dicom", many(AS_STORED)),
-        (f'multipart/related; type="application/dicom"; Transfer-Syntax={JPEG_2000}', many(JPEG_2000)),
-        (f'multipart/related; type="application/dicom"; transfer-syntax="{JPEG_2000}"', many(JPEG_2000)),
-        ('multipart/related; type="*/*"', many(AS_STORED)),
-        ("multipart/related; type=*/*", many(AS_STORED)),
-        ('multipart/related; type="application/*"', many(AS_STORED)),
-        ("*/*", many(AS_STORED)),
-        (f"*/*; transfer-syntax={EXPLICIT}", many(EXPLICIT)),
-    ],
-)
-@pytest.mark.parametrize("level", Level)
-def test_multipart(accept: str, expected: Wish, level: Level) -> None:
-    """Multipart is answered at every level; without a transfer syntax it is explicit little endian (retrieve.md)."""
-    assert wishes([accept], level) == [expected]
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        ("application/dicom", one(EXPLICIT)),
-        ("application/dicom; transfer-syntax=*", one(AS_STORED)),
-        ('application/dicom; transfer-syntax="*"', one(AS_STORED)),
-        (f"application/dicom; transfer-syntax={JPEG_2000}", one(JPEG_2000)),
-        ("Application/Dicom", one(EXPLICIT)),
-    ],
-)
-def test_single_part(accept: str, expected: Wish) -> None:
-    """One instance can be asked for as a single part; several cannot (retrieve.md, "Accept negotiation")."""
-    assert wishes([accept], Level.INSTANCE) == [expected]
-
-    for level in SEVERAL:
-        with pytest.raises(NotAcceptable):
-            wishes([accept], level)
-
-
-@pytest.mark.parametrize("level", Level)
-@pytest.mark.parametrize("accept", [[], [""], [" , "]], ids=repr)
-def test_missing(accept: list[str], level: Level) -> None:
-    """A missing or empty Accept counts as any type (policy 2)."""
-    assert wishes(accept, level) == [many(AS_STORED)]
-
-
-@pytest.mark.parametrize("level", Level)
-@pytest.mark.parametrize(
-    "accept",
-    [
-        "text/html",
-        "application/dicom+json",
-        "application/octet-stream",
-        "image/jp2",
-        'multipart/related; type="application/octet-stream"',
-        'multipart/related; type="image/jp2"',
-        'multipart/related; type="application/dicom+xml"',
-        "multipart/form-data",
-        "*/*;q=0",
-        'multipart/related; type="application/dicom";q=0.0',
-    ],
-)
-def test_not_acceptable(accept: str, level: Level) -> None:
-    """What is no DICOM file, and what the client refuses with q=0, is 406; the text says what there is."""
-    with pytest.raises(NotAcceptable, match='multipart/related; type="application/dicom"'):
-        wishes([accept], level)
-
-
-@pytest.mark.parametrize(
-    ("accept", "expected"),
-    [
-        (f"application/dicom; transfer-syntax={JPEG_2000}, application/dicom", [one(JPEG_2000), one(EXPLICIT)]),
-        (
-            f"application/dicom; transfer-syntax={JPEG_2000};q=0.5, application/dicom;q=0.9",
-            [one(EXPLICIT), one(JPEG_2000)],
-        ),
-        ("application/dicom;q=0.9, */*", [many(AS_STORED), one(EXPLICIT)]),
-        ("application/dicom, application/dicom; transfer-syntax=*", [one(AS_STORED), one(EXPLICIT)]),
-        ("application/dicom, application/dicom; transfer-syntax=*;q=0.9", [one(EXPLICIT), one(AS_STORED)]),
-        ("application/dicom, */*", [one(EXPLICIT), many(AS_STORED)]),
-        ("text/html, application/dicom;q=0.1, image/*", [one(EXPLICIT)]),
-        ("application/dicom;q=0, */*;q=0.1", [many(AS_STORED)]),
-    ],
-)
-def test_order(accept: str, expected: list[Wish]) -> None:
-    """The greatest q comes first, then a named transfer-syntax=*, then the first in the header (retrieve.md)."""
-    assert wishes([accept], Level.INSTANCE) == expected
-    assert wishes(accept.split(", "), Level.INSTANCE) == expected
 
 
 @pytest.mark.parametrize(

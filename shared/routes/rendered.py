@@ -1,0 +1,138 @@
+"""The Studies Service: Retrieve rendered and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4)."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import azure.functions as func
+from starlette.responses import Response
+
+from shared.backend import Backend
+from shared.dicom.render_options import RenderOptions, Viewport
+from shared.errors import InvalidRequest, NotFound
+from shared.model import Action, ByteStream, Wish
+from shared.routes.retrieve import bulk_answer, frame_numbers, multipart
+from shared.services.bulkdata import value_of
+from shared.services.render import ANIMATION, HTML, Renderable, animate, render_frames, renderable, report
+from shared.services.streams import begun, whole
+from shared.web.endpoint import Request, route
+from shared.web.negotiation import choose
+from shared.web.render_query import render_options
+from shared.web.streaming import FRESH, Streaming, unchanged
+
+blueprint = func.Blueprint()
+
+_SERIES = "studies/{study}/series/{series}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_FRAMES = f"{_INSTANCE}/frames/{{frames}}"
+_THUMBNAIL = Viewport(128, 128)
+"""Of a thumbnail whose size the client leaves to us."""
+
+
+@route(blueprint, "GET", "studies/{study}/rendered", Action.READ)
+async def render_study(request: Request, backend: Backend) -> Response:
+    """Retrieve a picture that stands for a study (PS3.18 §10.4.1.1.3)."""
+    return await _rendered(request, backend)
+
+
+@route(blueprint, "GET", f"{_SERIES}/rendered", Action.READ)
+async def render_series(request: Request, backend: Backend) -> Response:
+    """Retrieve a picture that stands for a series (PS3.18 §10.4.1.1.3)."""
+    return await _rendered(request, backend)
+
+
+@route(blueprint, "GET", f"{_INSTANCE}/rendered", Action.READ)
+async def render_instance(request: Request, backend: Backend) -> Response:
+    """Retrieve an instance as it is shown: its first frame, or all in an animation (PS3.18 §10.4.1.1.3)."""
+    return await _rendered(request, backend)
+
+
+@route(blueprint, "GET", f"{_FRAMES}/rendered", Action.READ)
+async def render_frames_of_instance(request: Request, backend: Backend) -> Response:
+    """Retrieve frames as pictures (PS3.18 §10.4.1.1.3)."""
+    return await _rendered(request, backend, frame_numbers(request))
+
+
+@route(blueprint, "GET", "studies/{study}/thumbnail", Action.READ)
+async def thumbnail_of_study(request: Request, backend: Backend) -> Response:
+    """Retrieve a small picture that stands for a study (PS3.18 §10.4.1.1.4)."""
+    return await _thumbnail(request, backend)
+
+
+@route(blueprint, "GET", f"{_SERIES}/thumbnail", Action.READ)
+async def thumbnail_of_series(request: Request, backend: Backend) -> Response:
+    """Retrieve a small picture that stands for a series (PS3.18 §10.4.1.1.4)."""
+    return await _thumbnail(request, backend)
+
+
+@route(blueprint, "GET", f"{_INSTANCE}/thumbnail", Action.READ)
+async def thumbnail_of_instance(request: Request, backend: Backend) -> Response:
+    """Retrieve a small picture of an instance (PS3.18 §10.4.1.1.4)."""
+    return await _thumbnail(request, backend)
+
+
+@route(blueprint, "GET", f"{_FRAMES}/thumbnail", Action.READ)
+async def thumbnail_of_frames(request: Request, backend: Backend) -> Response:
+    """Retrieve a small picture of a frame (PS3.18 §10.4.1.1.4)."""
+    return await _thumbnail(request, backend, frame_numbers(request))
+
+
+async def _rendered(request: Request, backend: Backend, numbers: Sequence[int] = ()) -> Response:
+    options = render_options(request.query)
+    one = await renderable(request.scope, backend)
+    wish = choose(request.accept(), one.media_types)
+    if one.is_image:
+        return await _pictures(request, one, wish, options, numbers, backend)
+    return await _shown(request, one, wish, backend)
+
+
+async def picture_of(
+    request: Request, one: Renderable, wish: Wish, options: RenderOptions, frame: int, backend: Backend
+) -> Response:
+    """Return a frame, counted from 1, as a picture, or what is shown instead."""
+    if one.is_image:
+        return await _pictures(request, one, wish, options, [frame], backend)
+    return await _shown(request, one, wish, backend)
+
+
+async def _shown(request: Request, one: Renderable, wish: Wish, backend: Backend) -> Response:
+    if HTML in one.media_types:
+        return Response(report(one, wish.media_type), media_type=f"{wish.media_type}; charset=utf-8")
+    return await bulk_answer(request, await value_of(one.source, one.header, one.shown_path, backend), wish)
+
+
+async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] = ()) -> Response:
+    options = render_options(request.query)
+    one = await renderable(request.scope, backend)
+    if not one.is_image:
+        raise NotFound("The instance has no pixel data that could be shown.")
+    options = replace(options, viewport=options.viewport or _THUMBNAIL)
+    return await _pictures(request, one, choose(request.accept(), one.media_types), options, numbers[:1], backend)
+
+
+async def _pictures(
+    request: Request, one: Renderable, wish: Wish, options: RenderOptions, numbers: Sequence[int], backend: Backend
+) -> Response:
+    tag = f'"{one.instance.version}"'
+    if (known := unchanged(tag, request.headers)) is not None:
+        return known
+    fields = {"ETag": tag, "Cache-Control": FRESH}
+    if wish.media_type == ANIMATION and not numbers:
+        return Streaming(await begun(animate(one, options, backend)), ANIMATION, headers=fields)
+    if len(numbers) > 1 and not wish.is_multipart:
+        raise InvalidRequest(f"{len(numbers)} frames do not fit into a single part; accept multipart/related.")
+    pictures = await begun(render_frames(one, numbers or (1,), wish.media_type, options, backend))
+    if wish.is_multipart:
+        return multipart(_parts(pictures, wish.media_type, request), wish.media_type)
+    _, picture = await anext(pictures)
+    await pictures.aclose()
+    return Response(await whole(picture), headers=fields, media_type=wish.media_type)
+
+
+async def _parts(
+    pictures: AsyncGenerator[tuple[int, ByteStream], None], media_type: str, request: Request
+) -> AsyncGenerator[tuple[str, ByteStream], None]:
+    instance = request.urls.path(request.scope)
+    async with aclosing(pictures):
+        async for frame, picture in pictures:
+            yield f"Content-Type: {media_type}\r\nContent-Location: {instance}/frames/{frame}/rendered", picture

@@ -1,0 +1,196 @@
+"""The Studies Service: Retrieve (PS3.18 §10.4): instances, frames, metadata and bulk data."""
+
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from urllib.parse import unquote
+
+import azure.functions as func
+from starlette.responses import Response
+
+from shared.backend import Backend
+from shared.errors import InvalidRequest
+from shared.model import Action, ByteStream, Wish
+from shared.services.bulkdata import BulkData, retrieve_bulk
+from shared.services.frames import Frames, retrieve_frames
+from shared.services.metadata import (
+    external_metadata,
+    metadata_etag,
+    retrieve_metadata,
+    retrieve_metadata_documents,
+    retrieve_series_document,
+)
+from shared.services.retrieve import Files, choose, open_instance, retrieve
+from shared.services.source import reader_of
+from shared.services.streams import begun, one_piece
+from shared.web.endpoint import Request, route
+from shared.web.media_types import DICOM, DICOM_JSON, DICOM_XML, MULTIPART_RELATED, accepts_gzip, report_type
+from shared.web.multipart import new_boundary, write_parts
+from shared.web.negotiation import FRAMES, RESOURCE_OF, bulk_resource, wishes
+from shared.web.store_terms import wants_external
+from shared.web.streaming import FRESH, Representation, Streaming, answer, unchanged
+
+blueprint = func.Blueprint()
+
+_SERIES = "studies/{study}/series/{series}"
+_INSTANCE = f"{_SERIES}/instances/{{instance}}"
+_FRAME_NUMBER = re.compile(r"0{0,9}[1-9][0-9]{0,8}")
+
+
+@route(blueprint, "GET", "studies/{study}", Action.READ)
+async def retrieve_study(request: Request, backend: Backend) -> Response:
+    """Retrieve all instances of a study (PS3.18 §10.4)."""
+    return await _retrieve(request, backend)
+
+
+@route(blueprint, "GET", _SERIES, Action.READ)
+async def retrieve_series(request: Request, backend: Backend) -> Response:
+    """Retrieve all instances of a series (PS3.18 §10.4)."""
+    return await _retrieve(request, backend)
+
+
+@route(blueprint, "GET", _INSTANCE, Action.READ)
+async def retrieve_instance(request: Request, backend: Backend) -> Response:
+    """Retrieve one instance (PS3.18 §10.4)."""
+    return await _retrieve(request, backend)
+
+
+@route(blueprint, "GET", "studies/{study}/metadata", Action.READ, accepts=report_type)
+async def retrieve_study_metadata(request: Request, backend: Backend) -> Response:
+    """Retrieve the metadata of a study (PS3.18 §10.4.1.1.2)."""
+    return await _metadata(request, backend)
+
+
+@route(blueprint, "GET", f"{_SERIES}/metadata", Action.READ, accepts=report_type)
+async def retrieve_series_metadata(request: Request, backend: Backend) -> Response:
+    """Retrieve the metadata of a series (PS3.18 §10.4.1.1.2)."""
+    return await _metadata(request, backend)
+
+
+@route(blueprint, "GET", f"{_INSTANCE}/metadata", Action.READ, accepts=report_type)
+async def retrieve_instance_metadata(request: Request, backend: Backend) -> Response:
+    """Retrieve the metadata of an instance (PS3.18 §10.4.1.1.2)."""
+    return await _metadata(request, backend)
+
+
+@route(blueprint, "GET", f"{_INSTANCE}/frames/{{frames}}", Action.READ)
+async def retrieve_frames_of_instance(request: Request, backend: Backend) -> Response:
+    """Retrieve frames of an instance, in the order asked for (PS3.18 §10.4.1.1.6)."""
+    numbers = frame_numbers(request)
+    wanted = wishes(request.accept(), FRAMES)
+    if len(numbers) > 1 and not any(wish.is_multipart for wish in wanted):
+        raise InvalidRequest(f"{len(numbers)} frames do not fit into a single part; accept {MULTIPART_RELATED}.")
+    if len(numbers) > 1:
+        wanted = [wish for wish in wanted if wish.is_multipart]
+    found = await retrieve_frames(request.scope, numbers, wanted, backend)
+    media_type = f"{found.wish.media_type}; transfer-syntax={found.transfer_syntax}"
+    if found.wish.is_multipart:
+        return multipart(_frame_parts(found.frames, media_type, request), found.wish.media_type)
+    _, chunks = await anext(found.frames)
+    headers = {} if found.length_bytes is None else {"Content-Length": str(found.length_bytes)}
+    return Streaming(chunks, media_type, headers=headers)
+
+
+@route(blueprint, "GET", f"{_INSTANCE}/bulkdata/{{*path}}", Action.READ)
+async def retrieve_bulkdata_of_instance(request: Request, backend: Backend) -> Response:
+    """Retrieve a binary value of an instance (PS3.18 §10.4.1.1.5)."""
+    found = await retrieve_bulk(request.scope, unquote(str(request.http.path_params["path"])), backend)
+    [wish, *_] = wishes(request.accept(), bulk_resource(found.media_type))
+    return await bulk_answer(request, found, wish)
+
+
+async def bulk_answer(request: Request, found: BulkData, wish: Wish) -> Response:
+    """Return a binary value as a client wants it."""
+    media_type = wish.media_type
+    if found.transfer_syntax:
+        media_type += f"; transfer-syntax={found.transfer_syntax}"
+    if wish.is_multipart or len(found.parts) > 1:
+        return multipart(_bulk_parts(found, media_type, request), wish.media_type)
+    tag = f'"{found.source.instance.version}"'
+    return await answer(Representation(media_type, tag, found.length_bytes, found.read), request.headers)
+
+
+def multipart(
+    parts: AsyncGenerator[tuple[str, ByteStream], None], media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return parts, each with its header fields, as one multipart answer (PS3.18 §8.6.1)."""
+    boundary = new_boundary()
+    whole_type = f'{MULTIPART_RELATED}; type="{media_type}"; boundary={boundary}'
+    return Streaming(write_parts(parts, boundary), whole_type, headers=headers)
+
+
+async def _frame_parts(
+    frames: Frames, media_type: str, request: Request
+) -> AsyncGenerator[tuple[str, ByteStream], None]:
+    instance = request.urls.path(request.scope)
+    async with aclosing(frames):
+        async for frame, chunks in frames:
+            yield f"Content-Type: {media_type}\r\nContent-Location: {instance}/frames/{frame}", chunks
+
+
+async def _bulk_parts(
+    found: BulkData, media_type: str, request: Request
+) -> AsyncGenerator[tuple[str, ByteStream], None]:
+    fields = f"Content-Type: {media_type}\r\nContent-Location: {request.urls.path(request.scope)}/bulkdata/{found.path}"
+    if found.content is not None:
+        yield fields, await found.read(0, found.length_bytes)
+    for part in found.parts:
+        yield fields, await found.open_ranges(part)
+
+
+def frame_numbers(request: Request) -> list[int]:
+    """Return the numbers in the path (retrieve.md, "Frames")."""
+    text = unquote(str(request.http.path_params["frames"]))
+    numbers = text.split(",")
+    if not all(_FRAME_NUMBER.fullmatch(number) for number in numbers):
+        raise InvalidRequest("Frames are numbers from 1 on, with commas between.")
+    return [int(number) for number in numbers]
+
+
+async def _retrieve(request: Request, backend: Backend) -> Response:
+    return await instance_answer(request, wishes(request.accept(), RESOURCE_OF[request.scope.level]), backend)
+
+
+async def instance_answer(request: Request, wanted: Sequence[Wish], backend: Backend) -> Response:
+    """Return the instances of a request in the first way that is wanted and possible."""
+    chosen = await choose(request.scope, wanted, backend)
+    if chosen.wish.is_multipart:
+        return multipart(_parts(await retrieve(chosen, backend), request), DICOM)
+    [instance] = chosen.first
+    syntax = chosen.syntax_of(instance)
+    media_type = f"{DICOM}; transfer-syntax={syntax}"
+    if syntax != instance.transfer_syntax:
+        return Streaming(await begun(await open_instance(instance, syntax, backend)), media_type)
+    stored = Representation(media_type, f'"{instance.version}"', instance.length_bytes, reader_of(instance, backend))
+    return await answer(stored, request.headers)
+
+
+async def _parts(files: Files, request: Request) -> AsyncGenerator[tuple[str, ByteStream], None]:
+    async with aclosing(files):
+        async for instance, chunks in files:
+            fields = f"Content-Type: {DICOM}; transfer-syntax={instance.transfer_syntax}"
+            yield f"{fields}\r\nContent-Location: {request.urls.instance(instance.key)}", chunks
+
+
+async def _metadata(request: Request, backend: Backend) -> Response:
+    scope, base = request.scope, request.urls.base
+    external = await external_metadata(scope, backend) if wants_external(request.fields()) else ()
+    tag = f'"{await metadata_etag(scope, backend, external)}"'
+    if (known := unchanged(tag, request.headers)) is not None:
+        return known
+    fields = {"ETag": tag, "Cache-Control": FRESH, "Vary": "Accept, Accept-Encoding"}
+    if report_type(request.accept()) == DICOM_XML:
+        documents = await retrieve_metadata_documents(scope, base, backend, external)
+        return multipart(_documents(documents), DICOM_XML, fields)
+    if not external and accepts_gzip(request.headers("accept-encoding")):
+        document = await retrieve_series_document(scope, base, backend)
+        if document is not None:
+            fields |= {"Content-Encoding": "gzip", "Content-Length": str(document.length_bytes)}
+            return Streaming(document.chunks, DICOM_JSON, headers=fields)
+    return Streaming(await retrieve_metadata(scope, base, backend, external), DICOM_JSON, headers=fields)
+
+
+async def _documents(documents: AsyncGenerator[bytes, None]) -> AsyncGenerator[tuple[str, ByteStream], None]:
+    async with aclosing(documents):
+        async for document in documents:
+            yield f"Content-Type: {DICOM_XML}", one_piece(document)

@@ -1,0 +1,120 @@
+"""A stored file as Retrieve reads it: any run of its bytes, and its header again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from shared.backend import Backend
+from shared.dicom.header import Header, HeaderReader
+from shared.dicom.image import Image, image_of
+from shared.dicom.syntaxes import EXPLICIT
+from shared.dicom.transfer_syntaxes import INFLATABLE
+from shared.errors import NotDecodable, NotFound
+from shared.model import ByteStream, StoredInstance
+from shared.services.streams import one_piece, whole
+from shared.storage.blobs import instance_blob
+
+MAX_INFLATED_BYTES = 256 * 2**20
+"""Of a deflated file, which is held in memory where a part of it is asked for."""
+
+_FIRST_BYTES = 256 * 2**10
+"""Read of a header at first: more than almost every one has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A stored file; of a deflated one, what it would be if it had been stored inflated.
+
+    Parameters
+    ----------
+    transfer_syntax
+        Of the bytes that are read.
+    length_bytes
+        Of all of them.
+    read
+        Opens bytes by offset and number; fewer come where the file ends.
+    """
+
+    instance: StoredInstance
+    transfer_syntax: str
+    length_bytes: int
+    read: Callable[[int, int], Awaitable[ByteStream]]
+
+
+def reader_of(instance: StoredInstance, backend: Backend) -> Callable[[int, int], Awaitable[ByteStream]]:
+    """Return what opens bytes of a stored file by offset and number."""
+
+    async def read(start: int, length: int) -> ByteStream:
+        return await backend.blobs.read(instance_blob(instance.version), start=start, length=length)
+
+    return read
+
+
+async def source_of(instance: StoredInstance, backend: Backend) -> Source:
+    """Return the file of a stored instance.
+
+    Raises
+    ------
+    NotDecodable
+        It is deflated and larger than may be inflated.
+    """
+    read = reader_of(instance, backend)
+    if instance.transfer_syntax not in INFLATABLE:
+        return Source(instance, instance.transfer_syntax, instance.length_bytes, read)
+    if instance.length_bytes > MAX_INFLATED_BYTES:
+        raise NotDecodable(f"Deflated, and over {MAX_INFLATED_BYTES} bytes.")
+    async with backend.decoding:
+        deflated = await whole(await read(0, instance.length_bytes))
+        file = await asyncio.to_thread(_inflated, deflated)
+
+    async def read_inflated(start: int, length: int) -> ByteStream:
+        return one_piece(file[start : start + length])
+
+    return Source(instance, EXPLICIT, len(file), read_inflated)
+
+
+def image_in(header: Header) -> Image:
+    """Return what a header says of its pixels.
+
+    Raises
+    ------
+    NotFound
+        There are none.
+    NotDecodable
+        They cannot be told.
+    """
+    pixels = header.pixel_data
+    if pixels is None:
+        raise NotFound("The instance has no pixel data.")
+    return image_of(header.dataset, pixels)
+
+
+def _inflated(deflated: bytes) -> bytes:
+    from shared.dicom.transcoding import inflate  # NumPy and the codecs
+
+    return inflate(deflated, max_bytes=MAX_INFLATED_BYTES)
+
+
+async def header_of(source: Source) -> Header:
+    """Return the header of a file, up to its pixel data; what lies behind that is left out.
+
+    Raises
+    ------
+    NotFound
+        The file is gone.
+    """
+    reader = HeaderReader()
+    start, wanted = 0, _FIRST_BYTES
+    while reader.pixel_data is None and start < source.length_bytes:
+        async with aclosing(await source.read(start, wanted)) as chunks:
+            async for chunk in chunks:
+                await asyncio.to_thread(reader.feed, chunk)
+                start += len(chunk)
+        wanted *= 4
+    return reader.finish() if reader.pixel_data is None else reader.so_far()
+
+
+async def read_all(source: Source, start: int, end: int) -> bytes:
+    """Return the bytes from *start* up to *end*, which the caller knows to be few."""
+    return await whole(await source.read(start, end - start)) if end > start else b""

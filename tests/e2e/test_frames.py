@@ -1,0 +1,184 @@
+"""Frames over HTTP (PS3.18 §10.4.1.1.6; retrieve.md, "Frames"): as stored, in another form, what is refused."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.client import Client
+from tests.factories import dataset, file_of, new_uid
+
+_MULTIPART = 'multipart/related; type="application/octet-stream"'
+_ANY = f"{_MULTIPART}; transfer-syntax=*"
+_JPEG = "1.2.840.10008.1.2.4.50"
+
+
+def _image(*, frames: int, rows: int = 4, columns: int = 6, bits: int = 16, **attributes: Any) -> Any:
+    return dataset(
+        Rows=rows,
+        Columns=columns,
+        BitsAllocated=bits,
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PixelRepresentation=0,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        NumberOfFrames=frames,
+        **attributes,
+    )
+
+
+def _native(frames: list[bytes], **attributes: Any) -> bytes:
+    made = _image(frames=len(frames), **attributes)
+    made.PixelData = b"".join(frames)
+    made["PixelData"].VR = "OW"
+    return file_of(made)
+
+
+def _compressed(frames: list[list[bytes]]) -> bytes:
+    """A file whose frames have several fragments each; what they hold is no codestream."""
+    made = _image(frames=len(frames), bits=8)
+    offsets, fragments = [], b""
+    for frame in frames:
+        offsets.append(len(fragments).to_bytes(4, "little"))
+        for fragment in frame:
+            fragments += b"\xfe\xff\x00\xe0" + len(fragment).to_bytes(4, "little") + fragment
+    table = b"".join(offsets)
+    made.PixelData = b"\xfe\xff\x00\xe0" + len(table).to_bytes(4, "little") + table + fragments
+    made.PixelData += b"\xfe\xff\xdd\xe0\0\0\0\0"
+    made["PixelData"].VR = "OB"
+    made["PixelData"].is_undefined_length = True
+    return file_of(made, _JPEG)
+
+
+def _path(client: Client, file: bytes) -> str:
+    answer = client.store(file)
+    assert answer.status_code in {200, 202}, answer.text
+    url: str = answer.json()["00081199"]["Value"][0]["00081190"]["Value"][0]
+    return url
+
+
+def _parts(answer: httpx.Response) -> list[tuple[str, bytes]]:
+    """Return the media type and content of each part."""
+    assert answer.status_code == 200, answer.text
+    boundary = re.search(r"boundary=(\w+)", answer.headers["content-type"])
+    assert boundary is not None
+    _, *parts, _ = (b"\r\n" + answer.content).split(f"\r\n--{boundary[1]}".encode())
+    found = []
+    for part in parts:
+        head, content = part.split(b"\r\n\r\n", 1)
+        media_type = re.match(rb"\r\nContent-Type: ([^\r]+)\r\n", head)
+        assert media_type is not None, head
+        found.append((media_type[1].decode(), content))
+    return found
+
+
+FRAMES = [bytes([number]) * 48 for number in range(5)]
+
+
+@pytest.mark.parametrize("asked", ["1", "5", "1,2,3", "3,1,2", "2,2,5", "1%2C4", "5,4,3,2,1"])
+def test_native(client: Client, asked: str) -> None:
+    """Frames come in the order asked for, repeated ones too, each a part with its transfer syntax."""
+    path = _path(client, _native(FRAMES))
+
+    parts = _parts(client.get(f"{path}/frames/{asked}", _ANY))
+
+    assert [content for _, content in parts] == [
+        FRAMES[int(number) - 1] for number in asked.replace("%2C", ",").split(",")
+    ]
+    assert {kind for kind, _ in parts} == {"application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"}
+
+
+def test_single_part(client: Client) -> None:
+    """One frame can be had alone, with its length; several cannot: 400 (retrieve.md)."""
+    path = _path(client, _native(FRAMES))
+
+    answer = client.get(f"{path}/frames/2", "application/octet-stream")
+
+    assert (answer.status_code, answer.content) == (200, FRAMES[1])
+    assert answer.headers["content-type"] == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+    assert answer.headers["content-length"] == "48"
+    assert client.get(f"{path}/frames/1,2", "application/octet-stream").status_code == 400
+
+
+def test_fragments(client: Client) -> None:
+    """The fragments of a frame are joined, without item tags; the part names the stored transfer syntax."""
+    frames = [[b"a" * 10, b"b" * 20], [b"c" * 6], [b"d" * 2, b"e" * 4, b"f" * 8]]
+    path = _path(client, _compressed(frames))
+
+    parts = _parts(client.get(f"{path}/frames/3,1", _ANY))
+
+    assert parts == [
+        (f"application/octet-stream; transfer-syntax={_JPEG}", b"dd" + b"e" * 4 + b"f" * 8),
+        (f"application/octet-stream; transfer-syntax={_JPEG}", b"a" * 10 + b"b" * 20),
+    ]
+    [(kind, content)] = _parts(client.get(f"{path}/frames/2", 'multipart/related; type="image/jpeg"'))
+    assert (kind, content) == (f"image/jpeg; transfer-syntax={_JPEG}", b"c" * 6)
+
+
+def test_whole_slide(plain: Client) -> None:
+    """Frames beyond the first page of the frame table are found too."""
+    frames = [[number.to_bytes(4, "little")] for number in range(2100)]
+    path = _path(plain, _compressed(frames))
+
+    parts = _parts(plain.get(f"{path}/frames/1,1024,1025,2100", _ANY))
+
+    assert [content for _, content in parts] == [frames[number - 1][0] for number in (1, 1024, 1025, 2100)]
+
+
+def test_bits(plain: Client) -> None:
+    """Frames of one bit a pixel that begin within a byte are moved to its start (PS3.5 §8.1.1)."""
+    made = _image(frames=3, rows=3, columns=3, bits=1)
+    pixels = [0b101010101, 0b000111000, 0b111000111]
+    packed = sum(frame << 9 * number for number, frame in enumerate(pixels))
+    made.PixelData = packed.to_bytes(4, "little")
+    made["PixelData"].VR = "OB"
+    path = _path(plain, file_of(made))
+
+    parts = _parts(plain.get(f"{path}/frames/1,2,3", _ANY))
+
+    assert [int.from_bytes(content, "little") for _, content in parts] == pixels
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "1,-1", "0,1", "a", "1,", ",1", "1,,2", "1.5", "+1", " 1"])
+def test_no_numbers(client: Client, asked: str) -> None:
+    """What is no list of numbers from 1 on is 400, before anything is looked up."""
+    path = f"/studies/{new_uid()}/series/{new_uid()}/instances/{new_uid()}"
+
+    assert client.get(f"{path}/frames/{asked}", _ANY).status_code == 400
+
+
+@pytest.mark.parametrize("asked", ["6", "1,6", "999999999"])
+def test_beyond(client: Client, asked: str) -> None:
+    """A frame that the instance does not have makes the whole request 404, as do no pixel data and no instance."""
+    path = _path(client, _native(FRAMES))
+
+    assert client.get(f"{path}/frames/{asked}", _ANY).status_code == 404
+    assert client.get(f"{_path(client, file_of(dataset()))}/frames/1", _ANY).status_code == 404
+    assert client.get(f"{path[:-1]}/frames/1", _ANY).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "image/png",
+        "application/dicom",
+        'multipart/related; type="image/jls"; transfer-syntax=1.2.840.10008.1.2.4.50',
+        f'multipart/related; type="image/jpeg"; transfer-syntax={_JPEG}',
+        f"{_MULTIPART}; transfer-syntax=1.2.840.10008.1.2.4.100",
+    ],
+)
+def test_not_acceptable(client: Client, accept: str) -> None:
+    """What native frames cannot be given as is 406 and never something else: no lossy JPEG is made (clients.md)."""
+    path = _path(client, _native(FRAMES))
+
+    assert client.get(f"{path}/frames/1", accept).status_code == 406
+
+
+def test_no_codestream(client: Client) -> None:
+    """Pixel data that no decoder reads comes as stored, and is 406 in any other form."""
+    path = _path(client, _compressed([[b"no codestream "]]))
+
+    assert client.get(f"{path}/frames/1", _ANY).status_code == 200
+    assert client.get(f"{path}/frames/1", _MULTIPART).status_code == 406

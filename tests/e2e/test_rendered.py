@@ -1,0 +1,279 @@
+"""Rendered images and thumbnails over HTTP (PS3.18 §10.4.1.1.3, §10.4.1.1.4; retrieve.md, "Rendered")."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom import Dataset
+
+from tests.e2e.client import Client
+from tests.factories import dataset, file_of, new_uid, part10
+
+
+def _image(frames: int = 1, rows: int = 8, columns: int = 16, **attributes: object) -> bytes:
+    """A grey image whose columns rise from 0 to 255 in the window 128 wide 256; frame by frame one brighter."""
+    made = dataset(
+        Rows=rows,
+        Columns=columns,
+        BitsAllocated=16,
+        BitsStored=16,
+        HighBit=15,
+        PixelRepresentation=0,
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        NumberOfFrames=frames,
+        WindowCenter=128,
+        WindowWidth=256,
+        **attributes,
+    )
+    row = np.linspace(0, 240, columns).astype("<u2")
+    made.PixelData = b"".join(np.tile(row + number, (rows, 1)).tobytes() for number in range(frames))
+    made["PixelData"].VR = "OW"
+    return file_of(made)
+
+
+def _path(client: Client, file: bytes) -> str:
+    answer = client.store(file)
+    assert answer.status_code in {200, 202}, answer.text
+    url: str = answer.json()["00081199"]["Value"][0]["00081190"]["Value"][0]
+    return url
+
+
+def _pixels(content: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("image/jpeg", "image/jpeg"),
+        ("image/png", "image/png"),
+        ("image/gif", "image/gif"),
+        ("*/*", "image/jpeg"),
+        ("image/*", "image/jpeg"),
+        ("image/png;q=0.5, image/jpeg;q=0.4", "image/png"),
+        ("text/html, application/xhtml+xml, image/avif, image/webp, */*;q=0.8", "image/jpeg"),
+    ],
+)
+def test_media_type(client: Client, accept: str, kind: str) -> None:
+    """A picture comes in the type that the client prefers, JPEG when it does not mind, in the size of the image."""
+    path = _path(client, _image())
+
+    answer = client.get(f"{path}/rendered", accept)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, kind)
+    assert Image.open(io.BytesIO(answer.content)).size == (16, 8)
+
+
+def test_missing_accept(client: Client) -> None:
+    """Without Accept the picture is a JPEG."""
+    request = client.http.build_request("GET", f"{_path(client, _image())}/rendered")
+    del request.headers["Accept"]
+
+    assert client.http.send(request).headers["content-type"] == "image/jpeg"
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/jpeg", "application/dicom", "image/webp", "text/html", "image/jpeg;q=0"]
+)
+def test_not_acceptable(client: Client, accept: str) -> None:
+    """Other types are 406 (clients.md: application/jpeg)."""
+    assert client.get(f"{_path(client, _image())}/rendered", accept).status_code == 406
+
+
+def test_window_of_data_set(client: Client) -> None:
+    """Values are shown through the window of the data set (PS3.3 §C.11.2.1.2)."""
+    answer = client.get(f"{_path(client, _image())}/rendered", "image/png")
+
+    expected = np.round(np.clip((np.linspace(0, 240, 16).astype(int) - 127.5) / 255 + 0.5, 0, 1) * 255)
+    assert np.abs(_pixels(answer.content)[0].astype(int) - expected).max() <= 1
+
+
+def test_window_of_query(client: Client) -> None:
+    """The window of the query goes before that of the data set (PS3.18 §8.3.5.1.4)."""
+    path = _path(client, _image())
+
+    dark = client.get(f"{path}/rendered", "image/png", {"window": "1000,10,linear"})
+    bright = client.get(f"{path}/rendered", "image/png", {"window": "-1000,10,linear-exact"})
+
+    assert _pixels(dark.content).max() == 0
+    assert _pixels(bright.content).min() == 255
+
+
+def test_frames(client: Client) -> None:
+    """A frame is shown by its number; several come as parts, and not without multipart (PS3.18 §10.4.1.1.3)."""
+    path = _path(client, _image(frames=3))
+
+    first, third = (client.get(f"{path}/frames/{number}/rendered", "image/png") for number in (1, 3))
+    several = client.get(f"{path}/frames/1,3/rendered", 'multipart/related; type="image/png"')
+
+    assert _pixels(third.content).astype(int).sum() > _pixels(first.content).astype(int).sum()
+    assert several.headers["content-type"].startswith('multipart/related; type="image/png"')
+    assert first.content in several.content
+    assert third.content in several.content
+    assert client.get(f"{path}/frames/1,3/rendered", "image/png").status_code == 400
+    assert client.get(f"{path}/rendered", "image/png").content == first.content
+
+
+def test_animation(plain: Client) -> None:
+    """As GIF an instance of several frames moves."""
+    answer = plain.get(f"{_path(plain, _image(frames=5))}/rendered", "image/gif")
+
+    assert answer.status_code == 200
+    assert Image.open(io.BytesIO(answer.content)).n_frames == 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "quality=0",
+        "quality=101",
+        "quality=x",
+        "window=1,2",
+        "window=1,0,linear",
+        "window=1,2,cubic",
+        "viewport=1",
+        "viewport=0,5",
+        "viewport=99999,5",
+        "annotation=face",
+        "iccprofile=yes,no",
+    ],
+)
+def test_query(client: Client, query: str) -> None:
+    """A parameter that cannot be is 400 and named, with PNG too (retrieve.md)."""
+    answer = client.get(f"{_path(client, _image())}/rendered?{query}", "image/png")
+
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.text
+
+
+def test_quality(client: Client) -> None:
+    """A higher quality takes more bytes."""
+    noise = np.random.default_rng(7).integers(0, 256, (64, 64)).astype("<u2")
+    made = _image(rows=64, columns=64)
+    path = _path(client, made[: -noise.nbytes] + noise.tobytes())
+
+    sizes = [
+        len(client.get(f"{path}/rendered", "image/jpeg", {"quality": text}).content) for text in ("5", "50", "100")
+    ]
+
+    assert sizes == sorted(set(sizes))
+
+
+@pytest.mark.parametrize("frames", ["0", "-1", "x", "1,"])
+def test_no_number(client: Client, frames: str) -> None:
+    """What is no number from 1 on is 400; one beyond the last frame 404; no pixel data is 404."""
+    path = _path(client, _image())
+
+    assert client.get(f"{path}/frames/{frames}/rendered").status_code == 400
+    assert client.get(f"{path}/frames/2/rendered").status_code == 404
+    assert client.get(f"{_path(client, part10())}/rendered").status_code == 404
+    assert client.get(f"/studies/{new_uid()}/rendered").status_code == 404
+
+
+def test_damaged(client: Client) -> None:
+    """Pixel data that cannot be decoded is 406."""
+    file = part10(transfer_syntax="1.2.840.10008.1.2.4.50", pixel_bytes=500, Rows=8, Columns=8, BitsAllocated=8)
+
+    assert client.get(f"{_path(client, file)}/rendered").status_code == 406
+
+
+def test_unchanged(client: Client) -> None:
+    """What the client has is 304; a replacement is a new picture."""
+    url = f"{_path(client, _image())}/rendered"
+    tag = client.get(url).headers["etag"]
+
+    assert client.http.get(url, headers={"If-None-Match": tag}).status_code == 304
+
+
+def test_representative(client: Client) -> None:
+    """A study and a series are shown by the middle one of their images."""
+    study, series = new_uid(), new_uid()
+    for number in range(1, 4):
+        file = _image(
+            StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=number, rows=8, columns=8 * number
+        )
+        client.store(file)
+    client.store(part10(StudyInstanceUID=study))
+
+    sizes = {
+        Image.open(io.BytesIO(client.get(path).content)).size
+        for path in (f"/studies/{study}/rendered", f"/studies/{study}/series/{series}/rendered")
+    }
+
+    assert sizes == {(16, 8)}
+
+
+@pytest.mark.parametrize(("query", "size"), [("", (128, 64)), ("?viewport=32,32", (32, 16))])
+def test_thumbnail(client: Client, query: str, size: tuple[int, int]) -> None:
+    """A thumbnail is a JPEG that fits into 128 x 128 pixels, or into the viewport, at every level."""
+    path = _path(client, _image())
+    series = path.partition("/instances/")[0]
+
+    for url in (path, series, series.partition("/series/")[0], f"{path}/frames/1"):
+        answer = client.get(f"{url}/thumbnail{query}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+        assert Image.open(io.BytesIO(answer.content)).size == size
+
+
+def test_video(client: Client) -> None:
+    """A video comes as it is, in ranges too, so that a browser plays it (clients.md)."""
+    path = _path(client, part10(transfer_syntax="1.2.840.10008.1.2.4.102", pixel_bytes=5000))
+
+    answer = client.http.get(f"{path}/rendered", headers={"Range": "bytes=0-", "Accept": "*/*"})
+
+    assert (answer.status_code, len(answer.content)) == (206, 5000)
+    assert answer.headers["content-type"].startswith("video/mp4")
+
+
+def test_report(client: Client) -> None:
+    """A structured report comes as a page, or as text; what its values hold is no markup."""
+    concept = Dataset()
+    concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning = "1", "99T", "Finding"
+    item = Dataset()
+    item.RelationshipType, item.ValueType, item.TextValue = "CONTAINS", "TEXT", "<b>small</b> nodule"
+    item.ConceptNameCodeSequence = [concept]
+    made = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11", Modality="SR", ValueType="CONTAINER")
+    made.ConceptNameCodeSequence, made.ContentSequence = [concept], [item]
+    path = _path(client, file_of(made))
+
+    page, text = (client.get(f"{path}/rendered", kind) for kind in ("text/html", "text/plain"))
+
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "&lt;b&gt;small&lt;/b&gt; nodule" in page.text
+    assert "<b>small</b> nodule" in text.text
+    assert client.get(f"{path}/rendered", "image/png").status_code == 406
+
+
+def test_presentation_state(client: Client) -> None:
+    """A presentation state is shown by the image that it is made for, as it says: here darker (PS3.18 §8.3.5.1)."""
+    uids: dict[str, Any] = {name: new_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    client.store(_image(**uids))
+    reference, series, voi = Dataset(), Dataset(), Dataset()
+    reference.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    reference.ReferencedSOPInstanceUID = uids["SOPInstanceUID"]
+    series.SeriesInstanceUID, series.ReferencedImageSequence = uids["SeriesInstanceUID"], [reference]
+    voi.WindowCenter, voi.WindowWidth = 10000, 10
+    area = Dataset()
+    area.DisplayedAreaTopLeftHandCorner, area.DisplayedAreaBottomRightHandCorner = [1, 1], [16, 8]
+    area.PresentationSizeMode, area.PresentationPixelAspectRatio = "SCALE TO FIT", [1, 1]
+    state = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", StudyInstanceUID=uids["StudyInstanceUID"])
+    state.ReferencedSeriesSequence, state.SoftcopyVOILUTSequence = [series], [voi]
+    state.DisplayedAreaSelectionSequence = [area]
+
+    answer = client.get(f"{_path(client, file_of(state))}/rendered", "image/png")
+
+    assert answer.status_code == 200, answer.text
+    assert _pixels(answer.content).shape == (8, 16)
+    assert _pixels(answer.content).max() == 0
+
+
+def test_document(client: Client) -> None:
+    """An encapsulated document comes as it is."""
+    made = dataset(MIMETypeOfEncapsulatedDocument="application/pdf", EncapsulatedDocument=b"%PDF-1.7" + bytes(2000))
+
+    answer = client.get(f"{_path(client, file_of(made))}/rendered", "*/*")
+
+    assert (answer.headers["content-type"], answer.content[:8]) == ("application/pdf", b"%PDF-1.7")
