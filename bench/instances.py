@@ -13,14 +13,16 @@ from hashlib import shake_128
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from bench.names import PLACEHOLDERS, Kind, Names
+from bench.names import FRAMES_OF, PLACEHOLDERS, Kind, Names
 from bench.report import report
 
 _EDGE = 512
-_PIXEL_ELEMENT_BYTES = 12
+_PIXEL_ELEMENT_BYTES, _DELIMITER_BYTES = 12, 8
+_TILE_BYTES = 16 * 1024
 
 _STUDY_LEVEL: dict[str, str] = {
     "SpecificCharacterSet": "ISO_IR 100",
@@ -168,15 +170,16 @@ class Template:
     """The bytes that all files of a kind share, and where they differ."""
 
     def __init__(self, kind: Kind) -> None:
-        pixels = _pixels()
+        pixels = b"" if kind is Kind.REPORT else _pixels(kind)
         buffer = io.BytesIO()
         pydicom.dcmwrite(
-            buffer, report(_STUDY_LEVEL) if kind is Kind.REPORT else image(pixels), enforce_file_format=True
+            buffer, report(_STUDY_LEVEL) if kind is Kind.REPORT else image(pixels, kind), enforce_file_format=True
         )
         # An image's pixel data are sent from one buffer; a file without them has no such element at all.
-        behind = {Kind.IMAGE: len(pixels), Kind.HEADER: len(pixels) + _PIXEL_ELEMENT_BYTES, Kind.REPORT: 0}[kind]
-        self._header = buffer.getvalue()[: buffer.tell() - behind]
-        self._pixels = memoryview(pixels if kind is Kind.IMAGE else b"")
+        behind = len(pixels) + {Kind.HEADER: _PIXEL_ELEMENT_BYTES, Kind.SLIDE: _DELIMITER_BYTES}.get(kind, 0)
+        file = buffer.getvalue()
+        self._header = file[: len(file) - behind]
+        self._pixels = memoryview(b"" if kind is Kind.HEADER else file)[len(self._header) :]
         self._places = [
             (found.start(), found.end(), name)
             for name in Names.__slots__
@@ -196,7 +199,7 @@ class Template:
         return len(self._header) + len(self._pixels)
 
 
-def image(pixels: bytes) -> Dataset:
+def image(pixels: bytes, kind: Kind = Kind.IMAGE) -> Dataset:
     """Return the data set that images are written from, with placeholders where they differ."""
     found = Dataset()
     for keyword, value in (_STUDY_LEVEL | _SERIES_LEVEL | _INSTANCE_LEVEL).items():
@@ -219,9 +222,12 @@ def image(pixels: bytes) -> Dataset:
         block = found.private_block(0x0019 + 2 * number, f"BENCH BLOCK {number}", create=True)
         for offset in range(_PRIVATE_ELEMENTS):
             block.add_new(offset + 1, *_PRIVATE_VALUES[offset % len(_PRIVATE_VALUES)])
-    found.add_new("PixelData", "OW", pixels)
+    found.add_new("PixelData", "OB" if kind is Kind.SLIDE else "OW", pixels)
+    found["PixelData"].is_undefined_length = kind is Kind.SLIDE
+    if kind in FRAMES_OF:
+        found.NumberOfFrames = FRAMES_OF[kind]
     found.file_meta = FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found.file_meta.TransferSyntaxUID = JPEGBaseline8Bit if kind is Kind.SLIDE else ExplicitVRLittleEndian
     return found
 
 
@@ -240,10 +246,15 @@ def _reference(sop_class: str) -> Dataset:
     return item
 
 
-def _pixels() -> bytes:
-    """Return a gradient along both edges with noise in its low bits, 12 bits in 16, little endian."""
+def _pixels(kind: Kind) -> bytes:
+    """Return a gradient along both edges with noise in its low bits, 12 bits in 16, little endian; of slides, tiles.
+
+    What a tile holds is no codestream: it is only passed on.
+    """
+    if kind is Kind.SLIDE:
+        return encapsulate([shake_128(number.to_bytes(4)).digest(_TILE_BYTES) for number in range(FRAMES_OF[kind])])
     noise = shake_128(b"bench").digest(_EDGE * _EDGE)
     values = array("H", (x + y + (noise[y * _EDGE + x]) for y in range(_EDGE) for x in range(_EDGE)))
     if sys.byteorder == "big":
         values.byteswap()
-    return values.tobytes()
+    return values.tobytes() * FRAMES_OF.get(kind, 1)

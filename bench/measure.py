@@ -11,12 +11,14 @@ from pathlib import Path
 from bench.client import Client
 from bench.instances import Template
 from bench.load import Job, Load, Stored
-from bench.names import Kind, names
+from bench.names import FRAMES_OF, Kind, names
 from bench.raw import RawJob, RawRates
 from bench.rows import ROWS, Count, Row, Transaction, marks_hold
 from bench.service import ROOT, Service, running
 
 _BASE = "/v2"
+_STRIDE = 7919
+"""From one frame to the next that is asked for; prime, so that each has its turn."""
 _AS_STORED = "transfer-syntax=*"
 _DICOM_JSON = "application/dicom+json"
 _WARM_UP = Row("warm_up", "", Transaction.STORE, 4, Count(8, 2), Count(8, 2))
@@ -24,6 +26,8 @@ _WARM_UP = Row("warm_up", "", Transaction.STORE, 4, Count(8, 2), Count(8, 2))
 _ACCEPT = {
     Transaction.INSTANCES: f"application/dicom; {_AS_STORED}",
     Transaction.STUDY: f'multipart/related; type="application/dicom"; {_AS_STORED}',
+    Transaction.FRAMES: f'multipart/related; type="application/octet-stream"; {_AS_STORED}',
+    Transaction.RENDERED: "image/jpeg",
     Transaction.METADATA: _DICOM_JSON,
     Transaction.SEARCH: _DICOM_JSON,
 }
@@ -157,10 +161,20 @@ def _paths(row: Row, options: Options) -> Iterator[str]:
                 yield one.path
             case Transaction.STUDY:
                 yield f"/studies/{one.study}"
+            case Transaction.FRAMES:
+                yield from _frames(one.path, row.kind)
+            case Transaction.RENDERED:
+                yield f"{one.path}/rendered"
             case Transaction.METADATA:
                 yield f"/studies/{one.study}/metadata"
             case _:
                 yield f"/studies?PatientID={one.patient_id}"
+
+
+def _frames(path: str, kind: Kind) -> Iterator[str]:
+    """Yield the paths of all frames, far from each other."""
+    count = FRAMES_OF.get(kind, 1)
+    yield from (f"{path}/frames/{number * _STRIDE % count + 1}" for number in range(count))
 
 
 def _row_of(name: str) -> Row:

@@ -5,11 +5,21 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What the files of a row are: CT images of 525 KB, those without their pixel data, or structured reports."""
+    """What the files of a row are.
+
+    CT images of 525 KB, those without their pixel data, structured reports, images of 200 such frames, and slides of
+    3,200 tiles of 16 KB.
+    """
 
     IMAGE = "image"
     HEADER = "header"
     REPORT = "report"
+    FRAMES = "frames"
+    SLIDE = "slide"
+
+
+FRAMES_OF = {Kind.FRAMES: 200, Kind.SLIDE: 3200}
+"""How many frames a file has."""
 
 
 PER_SERIES = 250

@@ -13,6 +13,8 @@ class Transaction(Enum):
     STORE = "store"
     INSTANCES = "instances"
     STUDY = "study"
+    FRAMES = "frames"
+    RENDERED = "rendered"
     METADATA = "metadata"
     SEARCH = "search"
 
@@ -95,6 +97,12 @@ _REPORT_CPU = Mark("cpu_ms", 6, ("embedded",))
 _STORE_RATE = Mark("ratio", 0.6, ("azurite",), is_least=True)
 _HEADER_RATE = Mark("per_s", 1000, ("embedded",), is_least=True)
 _MEMORY = Mark("peak_mib", 150, ("embedded", "azurite"))
+_INSTANCE_CPU = Mark("cpu_ms", 0.6, ("embedded",))
+_INSTANCE_RATE = Mark("ratio", 0.55, ("azurite",), is_least=True)
+_STUDY_RATE = Mark("per_s", 1_000_000_000 / 527_000, ("embedded",), is_least=True)
+"""1,000 MB/s, of files of 527 KB."""
+_FRAME = (Mark("p50_ms", 1.5, ("embedded",)), Mark("p50_ms", 12, ("azurite",)), _MEMORY)
+_RENDERED = Mark("cpu_ms", 5, ("embedded",))
 _FIRST_BYTE = Mark("first_byte_ms", 15, ("embedded", "azurite"))
 
 # The index is filled with files without pixel data, 100 a request, through the service: the same rows, less to write.
@@ -144,7 +152,17 @@ ROWS = (
         kind=Kind.REPORT,
         marks=(_REPORT_CPU,),
     ),
-    Row("instances", "Retrieve instances", Transaction.INSTANCES, 8, Count(1000), Count(100), of="store_8", raw="read"),
+    Row(
+        "instances",
+        "Retrieve instances",
+        Transaction.INSTANCES,
+        8,
+        Count(1000),
+        Count(100),
+        of="store_8",
+        raw="read",
+        marks=(_INSTANCE_CPU, _INSTANCE_RATE),
+    ),
     Row(
         "study",
         "Retrieve a study",
@@ -154,7 +172,44 @@ ROWS = (
         Count(3, 40),
         of="store_8",
         raw="read",
-        marks=(_FIRST_BYTE,),
+        marks=(Mark("first_byte_ms", 10, ("embedded",)), _STUDY_RATE),
+    ),
+    Row(
+        "rendered",
+        "Render them",
+        Transaction.RENDERED,
+        1,
+        Count(300),
+        Count(20),
+        "request",
+        "store_8",
+        marks=(_RENDERED,),
+    ),
+    Row("store_frames", "Store 200 frames", Transaction.STORE, 1, Count(1), Count(1), kind=Kind.FRAMES),
+    Row(
+        "frames",
+        "Retrieve a frame of these",
+        Transaction.FRAMES,
+        1,
+        Count(400),
+        Count(20),
+        "request",
+        "store_frames",
+        kind=Kind.FRAMES,
+        marks=_FRAME,
+    ),
+    Row("store_slide", "Store a slide", Transaction.STORE, 1, Count(1), Count(1), kind=Kind.SLIDE),
+    Row(
+        "tiles",
+        "Retrieve a tile of it",
+        Transaction.FRAMES,
+        1,
+        Count(400),
+        Count(20),
+        "request",
+        "store_slide",
+        kind=Kind.SLIDE,
+        marks=_FRAME,
     ),
     # The first request is answered from the rows and has the series consolidated; the others are given what then lies.
     Row(
