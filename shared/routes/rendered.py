@@ -2,19 +2,19 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 
 import azure.functions as func
 from starlette.responses import Response
 
 from shared.backend import Backend
-from shared.dicom.render_options import RenderOptions, Viewport
-from shared.errors import InvalidRequest, NotFound
+from shared.dicom.render_options import RenderOptions
+from shared.errors import InvalidRequest
 from shared.model import Action, ByteStream, Wish
 from shared.routes.retrieve import bulk_answer, frame_numbers, multipart
 from shared.services.bulkdata import value_of
-from shared.services.render import ANIMATION, HTML, Renderable, animate, render_frames, renderable, report
+from shared.services.render import ANIMATION, HTML, PICTURES, Renderable, animate, render_frames, renderable, report
 from shared.services.streams import begun, whole
+from shared.services.thumbnails import find_shown, thumbnail
 from shared.web.endpoint import Request, route
 from shared.web.negotiation import choose
 from shared.web.render_query import render_options
@@ -25,8 +25,6 @@ blueprint = func.Blueprint()
 _SERIES = "studies/{study}/series/{series}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _FRAMES = f"{_INSTANCE}/frames/{{frames}}"
-_THUMBNAIL = Viewport(128, 128)
-"""Of a thumbnail whose size the client leaves to us."""
 
 
 @route(blueprint, "GET", "studies/{study}/rendered", Action.READ)
@@ -101,13 +99,15 @@ async def _shown(request: Request, one: Renderable, wish: Wish, backend: Backend
     return await bulk_answer(request, await value_of(one.source, one.header, one.shown_path, backend), wish)
 
 
-async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] = ()) -> Response:
+async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] = (1,)) -> Response:
     options = render_options(request.query)
-    one = await renderable(request.scope, backend)
-    if not one.is_image:
-        raise NotFound("The instance has no pixel data that could be shown.")
-    options = replace(options, viewport=options.viewport or _THUMBNAIL)
-    return await _pictures(request, one, choose(request.accept(), one.media_types), options, numbers[:1], backend)
+    instance = await find_shown(request.scope, backend)
+    tag = f'"{instance.version}"'
+    if (known := unchanged(tag, request.headers)) is not None:
+        return known
+    wish = choose(request.accept(), PICTURES)
+    picture = await thumbnail(instance, numbers[0], options, wish.media_type, backend)
+    return Response(picture, headers={"ETag": tag, "Cache-Control": FRESH}, media_type=wish.media_type)
 
 
 async def _pictures(

@@ -6,7 +6,7 @@ from datetime import timedelta
 from shared.backend import Backend
 from shared.index import documents
 from shared.index.garbage import due, expire_reservations, forget, postpone
-from shared.storage.blobs import document_blob, instance_blob
+from shared.storage.blobs import document_blob, instance_blob, thumbnail_blob
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,11 @@ async def clean_up(backend: Backend) -> int:
     while count := await backend.index.write(expire_reservations, expired, backend.now(), _BATCH):
         dead += count
     while versions := await backend.index.read(due, backend.now(), _BATCH):
-        errors = await backend.blobs.delete([instance_blob(version) for version in versions])
-        kept = [version for version, error in zip(versions, errors, strict=True) if error is not None]
-        gone = [version for version, error in zip(versions, errors, strict=True) if error is None]
+        names = [name(version) for name in (instance_blob, thumbnail_blob) for version in versions]
+        errors = await backend.blobs.delete(names)
+        failures = {version for version, error in zip(versions * 2, errors, strict=True) if error is not None}
+        kept = [version for version in versions if version in failures]
+        gone = [version for version in versions if version not in failures]
         await backend.index.write(forget, gone)
         await backend.index.write(postpone, kept, backend.now() + _RETRY_AFTER)
         removed += len(gone)

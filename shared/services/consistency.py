@@ -28,6 +28,7 @@ from shared.storage.blobs import (
     document_blob,
     document_of,
     instance_blob,
+    is_thumbnail,
     version_of,
 )
 
@@ -132,7 +133,7 @@ class _Checker:
         suspects: list[int] = []
         unread: list[int] = []
         async for version, known, blob in _side_by_side(
-            _known_by_name(last, self._backend), _without_documents(self._backend.blobs.list())
+            _known_by_name(last, self._backend), _files(self._backend.blobs.list())
         ):
             self.report.blobs += blob is not None
             self.report.instances += known is not None and known.length_bytes is not None
@@ -287,9 +288,10 @@ async def _side_by_side(
         blob = await anext(blobs, None)
 
 
-async def _without_documents(blobs: AsyncIterator[StoredBlob]) -> AsyncIterator[StoredBlob]:
+async def _files(blobs: AsyncIterator[StoredBlob]) -> AsyncIterator[StoredBlob]:
+    """Leave out series documents, which are compared by themselves, and thumbnails, which can be made anew."""
     async for blob in blobs:
-        if document_of(blob.name) is None:
+        if document_of(blob.name) is None and not is_thumbnail(blob.name):
             yield blob
 
 

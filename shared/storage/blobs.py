@@ -38,6 +38,16 @@ def instance_blob(version: int) -> str:
     return f"instances/{_prefix(version // VERSIONS_OF_BLOCK):03x}/{version:012d}.dcm"
 
 
+def thumbnail_blob(version: int) -> str:
+    """Return the blob name of the thumbnail of one instance's *version*, beside its file."""
+    return f"{instance_blob(version).removesuffix('.dcm')}.jpg"
+
+
+def is_thumbnail(name: str) -> bool:
+    """Whether a blob is the thumbnail of some version."""
+    return name.endswith(".jpg") and version_of(f"{name.removesuffix('.jpg')}.dcm") is not None
+
+
 def version_of(name: str) -> int | None:
     """Return the version whose `instance_blob` is called *name*; None when there is none."""
     match = _INSTANCE_BLOB.fullmatch(name)
