@@ -1,0 +1,76 @@
+// The app settings of the deployed app, all of them: a test compares them with shared/settings.py and
+// local.settings.sample.json. Nothing here is secret.
+
+@description('Required. Client id of the identity of the app.')
+param identityClientId string
+
+@description('Required. URL of the blob service of the Functions host.')
+param hostBlobUrl string
+
+@description('Required. URL of the queue service of the Functions host.')
+param hostQueueUrl string
+
+@description('Required. URL of the table service of the Functions host.')
+param hostTableUrl string
+
+@description('Required. Where telemetry goes.')
+param insightsConnectionString string
+
+@description('Required. URL of the blob service of DICOM data.')
+param blobUrl string
+
+@description('Required. URL of the table service of DICOM data.')
+param tableUrl string
+
+@description('Required. Container of DICOM data.')
+param container string
+
+@description('Required. SQLAlchemy URL of the index.')
+param sqlUrl string
+
+@description('Required. Whether paths carry /partitions/{name}.')
+param dataPartitions bool
+
+@description('Required. Base of the URLs in answers, or nothing.')
+param publicUrl string
+
+@description('Required. Values in place of those below, by name.')
+param others object
+
+// What the Functions host and its Python worker read.
+var host = {
+  AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__clientId: identityClientId
+  AzureWebJobsStorage__blobServiceUri: hostBlobUrl
+  AzureWebJobsStorage__queueServiceUri: hostQueueUrl
+  AzureWebJobsStorage__tableServiceUri: hostTableUrl
+  APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
+  APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+  FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '4362076160'
+  PYTHON_ENABLE_INIT_INDEXING: '1'
+}
+
+// Where the service keeps what: the same names as in shared/settings.py.
+var places = {
+  DICOM_BLOB_URL: blobUrl
+  DICOM_TABLE_URL: tableUrl
+  DICOM_IDENTITY_CLIENT_ID: identityClientId
+  DICOM_CONTAINER: container
+  DICOM_SQL_URL: sqlUrl
+}
+
+var service = {
+  DATA_PARTITIONS: dataPartitions ? 'true' : 'false'
+  PUBLIC_URL: publicUrl
+  MAX_REQUEST_BYTES: '4294967296'
+  MAX_INSTANCE_BYTES: '4294967296'
+  MAX_COMPOSED_BYTES: '67108864'
+  BATCH_BYTES: '8388608'
+  BLOB_CONCURRENCY: '8'
+  READ_AHEAD: '4'
+  DELETE_AFTER_S: '259200'
+  RESERVATION_EXPIRES_S: '86400'
+}
+
+@description('Every app setting by name.')
+output values object = union(host, service, others, places)
