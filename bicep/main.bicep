@@ -13,22 +13,22 @@ param location string = resourceGroup().location
 
 // Who may administer the database
 
-@description('Optional. Object id of the person, group or service principal that administers the database and migrates its schema.')
-param principalId string = deployer().objectId
+@description('Optional. Object id of the person, group or service principal that administers the database and migrates its schema; empty: who deploys.')
+param administratorId string = ''
 
-@description('Optional. What the administrator of the database is called there; Azure SQL does not look it up.')
-param principalName string = 'deployer'
+@description('Optional. What that administrator is called in the database; Azure SQL does not look it up.')
+param administratorName string = 'deployer'
 
-@description('Optional. Kind of that principal.')
+@description('Optional. Kind of that administrator.')
 @allowed([
   'User'
   'Group'
   'ServicePrincipal'
 ])
-param principalType string = 'User'
+param administratorType string = 'User'
 
-@description('Optional. Whether that principal may also read and write DICOM data: to move files in, or to run shared.check.')
-param principalDataAccess bool = false
+@description('Optional. Whether that administrator may also read and write DICOM data: to move files in, or to run shared.check.')
+param administratorDataAccess bool = false
 
 // Who may reach the service
 
@@ -169,6 +169,7 @@ param logRetentionDays int = 30
 param auditBlobReads bool = false
 
 var token = toLower(uniqueString(resourceGroup().id, environmentName, location))
+var administrator = empty(administratorId) ? deployer().objectId : administratorId
 var tags = { 'azd-env-name': environmentName }
 
 module monitoring 'app/monitoring.bicep' = {
@@ -243,9 +244,9 @@ module sql 'app/sql.bicep' = {
     name: token
     location: location
     tags: tags
-    administratorId: principalId
-    administratorName: principalName
-    administratorType: principalType == 'ServicePrincipal' ? 'Application' : principalType
+    administratorId: administrator
+    administratorName: administratorName
+    administratorType: administratorType == 'ServicePrincipal' ? 'Application' : administratorType
     compute: sqlCompute
     vCores: sqlVCores
     minVCores: sqlMinVCores
@@ -281,8 +282,8 @@ module roles 'app/rbac.bicep' = {
     hostStorageName: storage.outputs.hostStorageName
     topicName: events.outputs.topicName
     insightsName: monitoring.outputs.insightsName
-    personId: principalDataAccess ? principalId : ''
-    personType: principalType
+    personId: administratorDataAccess ? administrator : ''
+    personType: administratorType
   }
 }
 
