@@ -10,6 +10,9 @@ from shared.model import ByteRange, ByteStream
 
 Item = TypeVar("Item")
 
+_closing: set[asyncio.Task[None]] = set()
+"""Held, since the loop does not hold its tasks."""
+
 
 async def read_ahead(
     items: AsyncIterable[Item], open_item: Callable[[Item], Awaitable[ByteStream]], depth: int
@@ -27,8 +30,8 @@ async def read_ahead(
         while opening:
             yield await _first_opened(opening)
     finally:
-        while opening:  # the traceback of a cancelled request keeps this frame, and what it names, for a while
-            await _closed(opening.popleft()[1])
+        if opening:
+            await _closed_all(opening)
 
 
 async def _first_opened(opening: deque[tuple[Item, asyncio.Future[ByteStream]]]) -> tuple[Item, ByteStream]:
@@ -55,8 +58,25 @@ async def _resumed(first: Item, rest: AsyncGenerator[Item, None]) -> AsyncGenera
             yield item
 
 
-async def _closed(chunks: asyncio.Future[ByteStream]) -> None:
-    """Close what was opened, or stop opening it."""
+async def _closed_all(opening: deque[tuple[Item, asyncio.Future[ByteStream]]]) -> None:
+    """Close what was opened, or stop opening it, in a task of its own.
+
+    Starlette cancels a request whose client left again at each of its awaits, so that it could not wait for anything
+    here.
+    """
+    closing = asyncio.create_task(_closed([chunks for _, chunks in opening]))
+    opening.clear()
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
+    await asyncio.shield(closing)
+
+
+async def _closed(opening: list[asyncio.Future[ByteStream]]) -> None:
+    while opening:
+        await _closed_one(opening.pop())
+
+
+async def _closed_one(chunks: asyncio.Future[ByteStream]) -> None:
     chunks.cancel()
     [opened] = await asyncio.gather(chunks, return_exceptions=True)
     if not isinstance(opened, BaseException):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from traceback import clear_frames
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -34,6 +35,18 @@ class Streaming(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await self._body.aclose()
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the body; when the client left, forget at once what was being sent.
+
+        The exception that ends a cancelled task refers to itself, and by its traceback to the frames that it went
+        through, with the open files and megabytes in them, until the next garbage collection.
+        """
+        try:
+            await super().stream_response(send)
+        except BaseException as error:
+            clear_frames(error.__traceback__)
+            raise
 
     async def without_body(self) -> None:
         """Close the body unread: of an answer to HEAD only the header is sent."""
