@@ -141,7 +141,7 @@ param sqlMinVCores string = '0.5'
 @maxValue(10080)
 param sqlAutoPauseMinutes int = 60
 
-@description('Optional. Largest size of the database in GB.')
+@description('Optional. Largest size of a database with vCores, in GB; one with DTUs has 250.')
 @minValue(1)
 @maxValue(4096)
 param sqlMaxSizeGB int = 32

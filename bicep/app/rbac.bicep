@@ -50,24 +50,27 @@ var dataRoles = [
   'Storage Table Data Contributor'
 ]
 
+// Azure reads the scope of a role even where its condition is false, and a scope without a name is an error.
+var absent = 'absent'
+
 resource host 'Microsoft.Storage/storageAccounts@2025-01-01' existing = if (!empty(hostStorageName)) {
-  name: hostStorageName
+  name: empty(hostStorageName) ? absent : hostStorageName
 }
 
 resource data 'Microsoft.Storage/storageAccounts@2025-01-01' existing = if (!empty(dataStorageName)) {
-  name: dataStorageName
+  name: empty(dataStorageName) ? absent : dataStorageName
 }
 
 resource topic 'Microsoft.EventGrid/topics@2025-02-15' existing = if (!empty(topicName)) {
-  name: topicName
+  name: empty(topicName) ? absent : topicName
 }
 
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = if (!empty(insightsName)) {
-  name: insightsName
+  name: empty(insightsName) ? absent : insightsName
 }
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = if (!empty(vaultName)) {
-  name: vaultName
+  name: empty(vaultName) ? absent : vaultName
 }
 
 resource appOnHost 'Microsoft.Authorization/roleAssignments@2022-04-01' = [

@@ -33,7 +33,7 @@ param minVCores string
 @description('Required. Idle minutes after which a serverless database pauses; -1 for never.')
 param autoPauseMinutes int
 
-@description('Required. Largest size in GB.')
+@description('Required. Largest size in GB, where vCores are paid for.')
 param maxSizeGB int
 
 @description('Required. Where backups are kept.')
@@ -59,6 +59,7 @@ param serverKeyName string
 
 var hasOwnKey = !empty(keyUri)
 var isServerless = compute == 'serverless'
+var hasVCores = isServerless || compute == 'provisioned'
 
 var skus = {
   serverless: { name: 'GP_S_Gen5', tier: 'GeneralPurpose', family: 'Gen5', capacity: vCores }
@@ -142,7 +143,8 @@ resource index 'Microsoft.Sql/servers/databases@2023-08-01' = {
   sku: skus[compute]
   properties: union(
     {
-      maxSizeBytes: maxSizeGB * 1073741824
+      // With DTUs only certain sizes are taken; 250 GB are in their price.
+      maxSizeBytes: (hasVCores ? maxSizeGB : 250) * 1073741824
       requestedBackupStorageRedundancy: backupRedundancy
     },
     onlyServerless,

@@ -21,7 +21,7 @@ _OUTPUTS = {*_MAIN.of("output"), "AZURE_RESOURCE_GROUP", "AZURE_SUBSCRIPTION_ID"
 _COMMANDS = {
     "azd": {"auth login", "config set", "env new", "env set", "env get-value", "up", "provision", "deploy", "down",
             "hooks run"},
-    "az": {"login", "account show", "provider register", "group create", "deployment group create",
+    "az": {"login", "bicep upgrade", "account show", "provider register", "group create", "deployment group create",
            "deployment group show", "functionapp deployment source config-zip", "functionapp stop",
            "functionapp start", "sql db restore", "sql db rename"},
     "func": {"azure functionapp publish", "start"},
