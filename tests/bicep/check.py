@@ -1,4 +1,4 @@
-"""The checks of a folder of Bicep files, without the compiler: ``python -m tests.bicep.check FOLDER TYPES``."""
+"""The checks of a folder of Bicep files, without the compiler: ``python -m tests.bicep.check FOLDER [TYPES]``."""
 
 import sys
 from pathlib import Path
@@ -9,9 +9,9 @@ from tests.bicep.schema import check_resources, load
 from tests.bicep.syntax import Finding, faults, read
 
 
-def check(folder: Path, types: Path) -> list[Finding]:
-    """Return everything wrong with the deployment in *folder*, given Azure's resource *types*."""
-    known = load(types)
+def check(folder: Path, types: Path | None = None) -> list[Finding]:
+    """Return everything wrong with the deployment in *folder*; without Azure's resource *types* what is seen so."""
+    known = load(types) if types is not None else {}
     files = {path.resolve(): read(path) for path in sorted(folder.rglob("*.bicep"))}
     found: list[Finding] = []
     for file in files.values():
@@ -19,7 +19,8 @@ def check(folder: Path, types: Path) -> list[Finding]:
         found += broken
         if broken:
             continue  # what follows would only repeat it
-        found += check_resources(file, known)
+        if types is not None:
+            found += check_resources(file, known)
         found += check_names(file, files, known)
         found += check_rules(file)
     main = files.get((folder / "main.bicep").resolve())
@@ -37,7 +38,7 @@ def check(folder: Path, types: Path) -> list[Finding]:
 
 def main(arguments: list[str]) -> int:
     """Print what is wrong; return the exit code."""
-    found = check(Path(arguments[0]), Path(arguments[1]))
+    found = check(*map(Path, arguments))
     for one in found:
         sys.stdout.write(f"{one}\n")
     return 1 if found else 0

@@ -14,9 +14,7 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def types() -> Path:
-    """The file of Azure's resource types, which lies beside the project and is never part of it."""
+def types() -> Path | None:
+    """The file of Azure's resource types, which lies beside the project and is never part of it; None if absent."""
     path = _ROOT.parent / "shared" / "data" / "bicep-resource-types.json"
-    if not path.is_file():
-        pytest.skip(f"Azure's resource types are not there: {path.name} is missing in {path.parent}")
-    return path
+    return path if path.is_file() else None

@@ -149,7 +149,7 @@ def _path(file: BicepFile, tree: Tree | None, steps: list[str], what: str, line:
         if tree is None or tree.get("ro") or "map" in tree or "props" not in tree:
             return
         if step not in tree["props"]:
-            yield Finding(file.path, line, "undefined", f"{what} has no {step!r}")
+            yield Finding(file.path, line, "property", f"{what} has no {step!r}")
             return
         tree = tree["props"][step]
 
