@@ -13,6 +13,10 @@ class UnsupportedVersion(InvalidRequest):
     """A well-formed API version that does not exist."""
 
 
+class UrlTooLong(DicomwebError):
+    """Path and query are over the limit."""
+
+
 class Unauthorized(DicomwebError):
     """No token, or one that does not hold."""
 

@@ -229,17 +229,65 @@ class Outcome:
     multiple: tuple[str, ...] = ()
 
 
+class Kept(Enum):
+    """Where the index keeps what a query compares of an attribute."""
+
+    COLUMN = "a column of the table of its level"
+    SERIES_COLUMN = "a column of the series of a study"
+    COUNT = "nowhere: rows of another table are counted"
+    REQUEST = "a column of the items of the Request Attributes Sequence of a series"
+    EXTERNAL = "the external metadata of a study"
+
+
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """One matching key of a query; `keyword` is one of `dicom/attributes.py`."""
+class Attribute:
+    """An attribute that a query can match; most are in the table of `dicom/attributes.py`.
+
+    Parameters
+    ----------
+    keyword
+        As a query names it: nested ones by a dotted path, those without a keyword by their tag.
+    tag
+        8 upper-case hexadecimal digits; of a nested one a dotted path of such.
+    vr
+        "" where only the index knows, as of external metadata.
+    column
+        Of the table that `kept` names, where it has one of its own.
+    """
 
     keyword: str
+    tag: str
+    vr: str
+    level: Level
+    column: str = ""
+    kept: Kept = Kept.COLUMN
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One matching key of a query."""
+
+    attribute: Attribute
     value: str
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A search, read from a query string and not yet checked against the index (PS3.18 §8.3.4)."""
+    """A search, read from a query string and not yet checked against the index (PS3.18 §8.3.4).
+
+    Parameters
+    ----------
+    include
+        Tags; of nested attributes dotted paths of tags.
+    fuzzy
+        Names match by the beginnings of their words.
+    matches_empty
+        Two quotation marks match what has no value, and an empty value everything (PS3.18 §8.3.4.5).
+    matches_each
+        Of several values of an attribute that may have several, each must be there (PS3.18 §8.3.4.6).
+    external
+        External metadata is matched and returned too.
+    """
 
     level: Level
     scope: Scope
@@ -249,6 +297,9 @@ class Query:
     limit: int = 100
     offset: int = 0
     fuzzy: bool = False
+    matches_empty: bool = False
+    matches_each: bool = False
+    external: bool = False
 
 
 @dataclass(frozen=True, slots=True)

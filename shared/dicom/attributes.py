@@ -4,22 +4,10 @@ Adding a searchable attribute is one row here, one column in `index/tables.py` a
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
-from shared.model import Level
-
-
-@dataclass(frozen=True, slots=True)
-class Attribute:
-    """One attribute that the index knows; `column` is the column of its level's table that holds the folded value."""
-
-    keyword: str
-    tag: str
-    vr: str
-    level: Level
-    column: str
+from shared.model import Attribute, Kept, Level
 
 
 def tag_of(keyword: str) -> str:
@@ -78,10 +66,43 @@ SEARCHABLE: Mapping[str, Attribute] = {
     for level, columns in _SEARCHABLE.items()
     for keyword, column in columns.items()
 }
-"""The attributes that have a column, by keyword. `ModalitiesInStudy` has none: it is asked of the series."""
+"""The attributes that have a column of their level's table, by keyword."""
 
-NUMBERS = frozenset({"IS"})
-"""VRs whose index value is a number; all others are text."""
+
+def _path(keywords: str) -> str:
+    return ".".join(tag_of(keyword) for keyword in keywords.split("."))
+
+
+def _elsewhere(keyword: str, level: Level, kept: Kept, column: str = "") -> Attribute:
+    return Attribute(keyword, _path(keyword), dictionary_VR(keyword.rsplit(".", 1)[-1]), level, column, kept)
+
+
+REQUEST_ATTRIBUTES = "RequestAttributesSequence"
+
+_ELSEWHERE = (
+    _elsewhere("ModalitiesInStudy", Level.STUDY, Kept.SERIES_COLUMN, "modality"),
+    _elsewhere("NumberOfStudyRelatedSeries", Level.STUDY, Kept.COUNT),
+    _elsewhere("NumberOfStudyRelatedInstances", Level.STUDY, Kept.COUNT),
+    _elsewhere("NumberOfSeriesRelatedInstances", Level.SERIES, Kept.COUNT),
+    _elsewhere(
+        f"{REQUEST_ATTRIBUTES}.ScheduledProcedureStepID", Level.SERIES, Kept.REQUEST, "scheduled_procedure_step_id"
+    ),
+    _elsewhere(f"{REQUEST_ATTRIBUTES}.RequestedProcedureID", Level.SERIES, Kept.REQUEST, "requested_procedure_id"),
+)
+
+KEYS: Mapping[str, Attribute] = {one.tag: one for one in (*SEARCHABLE.values(), *_ELSEWHERE)}
+"""Every attribute that any query can match, by tag or dotted path of tags (PS3.18 §10.6.1.2 and search.md)."""
+
+REQUEST_KEYS: Mapping[str, Attribute] = {
+    one.tag.rsplit(".", 1)[-1]: one for one in _ELSEWHERE if one.kept is Kept.REQUEST
+}
+"""Those within the items of the Request Attributes Sequence, by their own tag."""
+
+DATE_TIMES: Mapping[str, str] = {
+    "StudyDate": "StudyTime",
+    "PerformedProcedureStepStartDate": "PerformedProcedureStepStartTime",
+}
+"""Times by the date that they belong to: ranges of both are one range (PS3.4 §C.2.2.2.5)."""
 
 
 def _tags(keywords: str) -> tuple[str, ...]:
@@ -138,8 +159,15 @@ stored."""
 
 COMPUTED: Mapping[str, Level] = {
     tag_of("ModalitiesInStudy"): Level.STUDY,
+    tag_of("SOPClassesInStudy"): Level.STUDY,
     tag_of("NumberOfStudyRelatedSeries"): Level.STUDY,
     tag_of("NumberOfStudyRelatedInstances"): Level.STUDY,
     tag_of("NumberOfSeriesRelatedInstances"): Level.SERIES,
 }
-"""What a search can return of a level that no data set holds (PS3.4 §C.6.1.1), by tag."""
+"""What a search can count of a level that no data set holds (PS3.4 §C.6.1.1), by tag."""
+
+OF_EVERY_LEVEL = _tags("RetrieveURL InstanceAvailability")
+"""What a search can say of every result, by tag (PS3.18 §10.6.3.3)."""
+
+TRANSFER_SYNTAXES = _tags("TransferSyntaxUID AvailableTransferSyntaxUID")
+"""What tells the transfer syntax of the newest instance of a result, by tag (clients.md)."""

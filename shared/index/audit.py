@@ -34,6 +34,7 @@ from shared.index.tables import (
     change_feed,
     deleted_instance,
     document_entry,
+    external_key,
     external_value,
     frame_page,
     instance,
@@ -192,7 +193,7 @@ RULES: Mapping[str, Select[Any]] = {
     "study_empty": _either(_without(study.c.id, instance.c.study_id)),
     "series_empty": _either(_without(series.c.id, instance.c.series_id)),
     "rows_without_study": _either(
-        *(_without(table.c.study_id, study.c.id) for table in (name_word, study_expiry, external_value))
+        *(_without(table.c.study_id, study.c.id) for table in (name_word, study_expiry, external_value, external_key))
     ),
 }
 """By name, what selects the numbers that break a rule: versions, or numbers of study and series rows."""

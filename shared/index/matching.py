@@ -1,13 +1,17 @@
 """Clauses that match one attribute against a query's value: one function for each kind of matching (PS3.4 §C.2.2.2)."""
 
 import re
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, or_, select, true
 
-from shared.dicom.attributes import Attribute
 from shared.dicom.values import LENGTHS, NUMBERS, TIMES, WORD_LENGTH, cut, earliest, fold, latest, number, words
 from shared.errors import InvalidRequest
 from shared.index.tables import name_word
+from shared.model import Attribute
+
+EMPTY = '""'
+"""The value that asks for an attribute without one (PS3.18 §8.3.4.5)."""
 
 _WILDCARDS = re.compile(r"[*?]")
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
@@ -38,12 +42,9 @@ def match(attribute: Attribute, column: ColumnElement[str], value: str) -> Colum
     return _name(column, folded) if attribute.vr == "PN" else column == folded
 
 
-def match_any(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
-    """Return the clause that *column* matches one of the values that commas or backslashes part.
-
-    For code strings, which hold neither (PS3.5 §6.2).
-    """
-    return or_(*(match(attribute, column, item.strip()) for item in _LIST.split(value)))
+def parts(value: str) -> list[str]:
+    """Return the values that commas or backslashes part: for code strings, which hold neither (PS3.5 §6.2)."""
+    return [item.strip() for item in _LIST.split(value)]
 
 
 def match_words(
@@ -76,9 +77,43 @@ def match_words(
     return study_id.in_(found)
 
 
+def match_date_times(
+    attributes: tuple[Attribute, Attribute],
+    columns: tuple[ColumnElement[str], ColumnElement[str]],
+    values: Sequence[str],
+) -> ColumnElement[bool]:
+    """Return the clause that a date and its time lie in one range, from the first date and time to the last.
+
+    An end without a date is open; one without a time is that whole day (PS3.4 §C.2.2.2.5, "combined").
+    """
+    (date, time), (on, at) = attributes, columns
+    (first_day, last_day), (first_time, last_time) = _range(date, values[0]), _range(time, values[1])
+    ends = (first_day, first_time or ""), (last_day, last_time or "~")
+    if first_day and last_day and ends[0] > ends[1]:
+        raise InvalidRequest(f"{date.keyword} and {time.keyword}: the range ends before it begins.")
+    clauses = []
+    if first_day:
+        later = and_(on == first_day, at >= first_time) if first_time else on == first_day
+        clauses += [on >= first_day, or_(on > first_day, later)]
+    if last_day:
+        earlier = and_(on == last_day, at <= last_time) if last_time else on == last_day
+        clauses += [on <= last_day, or_(on < last_day, earlier)]
+    return and_(*clauses)
+
+
+def is_range(value: str) -> bool:
+    """Whether the value of a date or time is a range of two."""
+    return "-" in value
+
+
 def has_wildcards(value: str) -> bool:
     """Whether the value holds `*` or `?`."""
     return _WILDCARDS.search(value) is not None
+
+
+def is_universal(attribute: Attribute, value: str) -> bool:
+    """Whether the value matches everything, also what has none (PS3.4 §C.2.2.2.3)."""
+    return not value.strip(" \0") or (attribute.vr in _WILDCARD_VRS and not value.strip().strip("*"))
 
 
 def _number(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
@@ -91,15 +126,21 @@ def _number(attribute: Attribute, column: ColumnElement[str], value: str) -> Col
 
 def _moment(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
     """Match a date or time, or a range: both ends inclusive, either may be open (PS3.4 §C.2.2.2.5)."""
-    low, dash, high = (part.strip() for part in value.partition("-"))
-    begin, end = earliest(low, attribute.vr), latest(high, attribute.vr)
-    if (low and begin is None) or (high and end is None) or not (low or high):
-        raise InvalidRequest(f"{attribute.keyword}: a value of VR {attribute.vr}, or a range of two, is expected.")
-    if not dash:
+    begin, end = _range(attribute, value)
+    if not is_range(value):
         return column == begin
     if begin is not None and end is not None and begin > end:
         raise InvalidRequest(f"{attribute.keyword}: the range ends before it begins.")
     return and_(*([column >= begin] if begin else []), *([column <= end] if end else []))
+
+
+def _range(attribute: Attribute, value: str) -> tuple[str | None, str | None]:
+    """Return the first and the last moment of a range, None for an open end; of one moment only the first counts."""
+    low, _, high = (part.strip() for part in value.partition("-"))
+    begin, end = earliest(low, attribute.vr), latest(high, attribute.vr)
+    if (low and begin is None) or (high and end is None) or not (low or high):
+        raise InvalidRequest(f"{attribute.keyword}: a value of VR {attribute.vr}, or a range of two, is expected.")
+    return begin, end
 
 
 def _uid_list(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
@@ -112,17 +153,39 @@ def _uid_list(attribute: Attribute, column: ColumnElement[str], value: str) -> C
 
 def _wildcard(attribute: Attribute, column: ColumnElement[str], value: str) -> ColumnElement[bool]:
     """Match `*` and `?` (PS3.4 §C.2.2.2.4); `*` alone matches the absent value too, as universal matching does."""
-    folded = re.sub(r"\*+", "*", fold(value, attribute.vr))
-    if folded == "*":
+    if is_universal(attribute, value):
         return true()
+    folded = re.sub(r"\*+", "*", fold(value, attribute.vr))
+    pattern = folded.translate(_LIKE)
+    whole = _like(column, folded, pattern)
+    if attribute.vr != "PN" or "=" in folded:
+        return whole
+    first = or_(whole, _like(column, folded, f"{pattern}=%"))
+    return (
+        first
+        if folded.isascii()
+        else or_(first, _like(column, "*", f"%={pattern}"), _like(column, "*", f"%={pattern}=%"))
+    )
+
+
+def _like(column: ColumnElement[str], folded: str, pattern: str) -> ColumnElement[bool]:
     beginning = _WILDCARDS.split(folded)[0]
-    like = column.like(folded.translate(_LIKE), escape="\\")
+    like = column.like(pattern, escape="\\")
     return and_(_begins(column, beginning), like) if beginning else like  # the beginning can use an index
 
 
 def _name(column: ColumnElement[str], folded: str) -> ColumnElement[bool]:
-    """Match a whole name, or its first component group when only one is given (PS3.5 §6.2.1)."""
-    return column == folded if "=" in folded else or_(column == folded, _begins(column, f"{folded}="))
+    """Match a whole name, or one component group when only one is given (PS3.5 §6.2.1).
+
+    The second and third group are not looked at for text of ASCII alone, which an index then finds by itself.
+    """
+    if "=" in folded:
+        return column == folded
+    first = or_(column == folded, _begins(column, f"{folded}="))
+    if folded.isascii():
+        return first
+    pattern = folded.translate(_LIKE_LITERAL)
+    return or_(first, _like(column, "*", f"%={pattern}"), _like(column, "*", f"%={pattern}=%"))
 
 
 def _begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
@@ -140,3 +203,6 @@ def _after(prefix: str) -> str | None:
         if following <= 0x10FFFF:  # noqa: PLR2004 - the last character of Unicode
             return prefix[: length - 1] + chr(following)
     return None
+
+
+_LIKE_LITERAL = {key: value for key, value in _LIKE.items() if chr(key) not in "*?"}

@@ -20,11 +20,20 @@ from sqlalchemy import (
     update,
 )
 
-from shared.dicom.attributes import SEARCHABLE
-from shared.dicom.values import words
+from shared.dicom.attributes import REQUEST_ATTRIBUTES, REQUEST_KEYS, SEARCHABLE, tag_of
+from shared.dicom.values import index_value, words
 from shared.index.failures import Overtaken
 from shared.index.garbage import chunks
-from shared.index.tables import external_value, instance, name_word, series, study, study_expiry
+from shared.index.tables import (
+    external_key,
+    external_value,
+    instance,
+    name_word,
+    request_item,
+    series,
+    study,
+    study_expiry,
+)
 from shared.model import InstanceKey, Level, NewInstance
 
 _OWN_UID = {Level.STUDY: "StudyInstanceUID", Level.SERIES: "SeriesInstanceUID"}
@@ -35,6 +44,10 @@ _COLUMNS = {
 }
 """Columns of values by keyword, without the UID that names the row."""
 
+_MOST_REQUESTS = 100
+"""Items of a series that are searched; a hostile file has thousands."""
+
+_REQUESTS = tag_of(REQUEST_ATTRIBUTES)
 _NAMES = {a.keyword: a.column for a in SEARCHABLE.values() if a.level is Level.STUDY and a.vr == "PN"}
 
 
@@ -112,13 +125,15 @@ def merge(connection: Connection, known: Known, instances: Sequence[NewInstance]
         ),
         partition_id,
     )
+    _save_requests(connection, known.series, all_series, partition_id)
     return Known(studies, all_series, known.instances)
 
 
 def remove_empty(connection: Connection, study_ids: Sequence[int], series_ids: Sequence[int]) -> None:
     """Remove those of the series and studies that have no instance left."""
     for chunk in chunks(series_ids):
-        connection.execute(_REMOVE_SERIES, {"ids": chunk})
+        for statement in (_REMOVE_REQUESTS, _REMOVE_SERIES):
+            connection.execute(statement, {"ids": chunk})
     for chunk in chunks(study_ids):
         for statement in (*_REMOVE_OF_STUDIES, _REMOVE_STUDIES):
             connection.execute(statement, {"ids": chunk})
@@ -242,6 +257,29 @@ def _save_words(
         connection.execute(_INSERT_WORDS, rows)
 
 
+def _save_requests(
+    connection: Connection,
+    before: Mapping[tuple[str, str], Parent],
+    after: Mapping[tuple[str, str], Parent],
+    partition_id: int,
+) -> None:
+    """Keep the items of the Request Attributes Sequence that a search of the series returns."""
+    rows = []
+    for uids, row in after.items():
+        element = row.attributes.get(_REQUESTS)
+        old = before[uids].attributes.get(_REQUESTS) if uids in before else None
+        if element == old:
+            continue
+        if old is not None:
+            connection.execute(_REPLACE_REQUESTS, {"row": row.id})
+        for position, item in enumerate(element["Value"][:_MOST_REQUESTS] if element else ()):
+            values = {one.column: index_value(item.get(tag), one.vr) for tag, one in REQUEST_KEYS.items()}
+            if any(value is not None for value in values.values()):
+                rows.append({"series_id": row.id, "position": position, "partition_id": partition_id, **values})
+    if rows:
+        connection.execute(_INSERT_REQUESTS, rows)
+
+
 _SERIES_AT = 6 + len(_COLUMNS[Level.STUDY])
 _LOOK_UP_ONE = _look_up(many=False)
 _LOOK_UP_MANY = _look_up(many=True)
@@ -256,6 +294,12 @@ _INSERT_WORDS = insert(name_word)
 _REPLACE_WORDS = delete(name_word).where(
     name_word.c.study_id == bindparam("row"), name_word.c.keyword == bindparam("name")
 )
+_INSERT_REQUESTS = insert(request_item)
+_REPLACE_REQUESTS = delete(request_item).where(request_item.c.series_id == bindparam("row"))
+_REMOVE_REQUESTS = delete(request_item).where(
+    request_item.c.series_id.in_(bindparam("ids", expanding=True)),
+    ~select(instance.c.version).where(instance.c.series_id == request_item.c.series_id).exists(),
+)
 _REMOVE_SERIES = delete(series).where(
     series.c.id.in_(bindparam("ids", expanding=True)),
     ~select(instance.c.version).where(instance.c.series_id == series.c.id).exists(),
@@ -265,7 +309,7 @@ _REMOVE_OF_STUDIES = [
         table.c.study_id.in_(bindparam("ids", expanding=True)),
         ~select(series.c.id).where(series.c.study_id == table.c.study_id).exists(),
     )
-    for table in (name_word, study_expiry, external_value)
+    for table in (name_word, study_expiry, external_value, external_key)
 ]
 _REMOVE_STUDIES = delete(study).where(
     study.c.id.in_(bindparam("ids", expanding=True)),

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -249,6 +250,36 @@ external_value = Table(
     Column("tag", ascii_text(8), primary_key=True),
     Column("vr", ascii_text(2), nullable=False),
     Column("value", JSON_TEXT, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The folded values of external metadata, which Search compares; `number` of VRs that are numbers, else `text`.
+# `partition_id` stands here too, as it begins the keys of the indexes.
+external_key = Table(
+    "external_key",
+    metadata,
+    Column("study_id", NUMBER, ForeignKey("study.id"), primary_key=True, autoincrement=False),
+    Column("tag", ascii_text(8), primary_key=True),
+    Column("partition_id", Integer, nullable=False),
+    Column("vr", ascii_text(2), nullable=False),
+    Column("text", PN),
+    Column("number", Float(53)),
+    Index(None, "partition_id", "tag", "vr", "text"),  # the VRs of a tag; searches by text
+    Index(None, "partition_id", "tag", "vr", "number"),  # searches by number
+    sqlite_with_rowid=False,
+)
+
+# The folded values of each item of a series' Request Attributes Sequence; Search looks for an item that matches.
+request_item = Table(
+    "request_item",
+    metadata,
+    Column("series_id", NUMBER, ForeignKey("series.id"), primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("scheduled_procedure_step_id", SH),
+    Column("requested_procedure_id", SH),
+    Index(None, "partition_id", "scheduled_procedure_step_id"),  # searches by one of them
+    Index(None, "partition_id", "requested_procedure_id"),
     sqlite_with_rowid=False,
 )
 

@@ -5,9 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
+from shared.dicom.external import with_external
+from shared.dicom.values import NUMBERS, index_value, words
 from shared.errors import InvalidRequest
 from shared.index.studies import Known
-from shared.index.tables import external_value, study, study_expiry
+from shared.index.tables import external_key, external_value, name_word, study, study_expiry
 from shared.model import ExternalValue, InstanceKey, NewInstance, Scope, StoreTerms
 
 
@@ -59,6 +61,17 @@ def external_values(connection: Connection, scope: Scope) -> list[ExternalValue]
     return [ExternalValue(*row) for row in rows]
 
 
+def external_values_of(
+    connection: Connection, partition: int, studies: Sequence[str]
+) -> Mapping[str, list[ExternalValue]]:
+    """Return the external values of some hundred studies by study."""
+    found: dict[str, list[ExternalValue]] = {}
+    rows = connection.execute(_EXTERNAL_OF_STUDIES, {"partition": partition, "studies": studies})
+    for uid, *value in rows:
+        found.setdefault(uid, []).append(ExternalValue(*value))
+    return found
+
+
 def _set_expiry(connection: Connection, number: int, expires_at: datetime | None, *, is_new: bool) -> None:
     if not is_new:
         connection.execute(_FORGET_EXPIRY, {"row": number})
@@ -75,8 +88,25 @@ def _add_external(connection: Connection, number: int, values: Sequence[External
         if value is None:
             row = {"study_id": number, "tag": one.tag, "vr": one.vr, "value": one.value}
             connection.execute(insert(external_value), row)
+            _save_key(connection, number, one)
         elif value != one.value:
             connection.execute(_CHANGE_EXTERNAL, {"row": number, "name": one.tag, "text": one.value})
+            _save_key(connection, number, one)
+
+
+def _save_key(connection: Connection, number: int, value: ExternalValue) -> None:
+    """Keep what Search compares of a value; nothing of an empty one."""
+    for statement in _FORGET_KEYS:
+        connection.execute(statement, {"row": number, "name": value.tag})
+    folded = index_value(with_external({}, [value])[value.tag], value.vr)
+    if folded is None:
+        return
+    of = {"study_id": number, "partition_id": connection.execute(_PARTITION, {"row": number}).scalar_one()}
+    kept = {"text": None, "number": None} | {"number" if value.vr in NUMBERS else "text": folded}
+    connection.execute(insert(external_key), {**of, "tag": value.tag, "vr": value.vr, **kept})
+    if value.vr == "PN":
+        rows = [{**of, "keyword": value.tag, "position": at, "word": word} for at, word in words(str(folded))]
+        connection.execute(insert(name_word), rows)
 
 
 def _known_external(connection: Connection, number: int) -> Mapping[str, tuple[str, str]]:
@@ -95,6 +125,19 @@ _EXTERNAL = (
     .where(study.c.partition_id == bindparam("partition"), study.c.study_uid == bindparam("study"))
     .order_by(external_value.c.tag)
 )
+_EXTERNAL_OF_STUDIES = (
+    select(study.c.study_uid, external_value.c.tag, external_value.c.vr, external_value.c.value)
+    .join(external_value, study.c.id == external_value.c.study_id)
+    .where(
+        study.c.partition_id == bindparam("partition"),
+        study.c.study_uid.in_(bindparam("studies", expanding=True)),
+    )
+)
+_PARTITION = select(study.c.partition_id).where(study.c.id == bindparam("row"))
+_FORGET_KEYS = [
+    delete(table).where(table.c.study_id == bindparam("row"), name == bindparam("name"))
+    for table, name in ((external_key, external_key.c.tag), (name_word, name_word.c.keyword))
+]
 _CHANGE_EXTERNAL = (
     update(external_value)
     .where(external_value.c.study_id == bindparam("row"), external_value.c.tag == bindparam("name"))

@@ -1,8 +1,10 @@
 """The Studies Service: Store, Search and Delete (PS3.18 §10)."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
+from typing import Any
 
 import azure.functions as func
 import orjson
@@ -11,21 +13,29 @@ from starlette.responses import Response
 from shared.backend import Backend
 from shared.dicom.native_model import to_xml
 from shared.dicom.reports import store_report
+from shared.errors import UrlTooLong
 from shared.model import Action, Level, Outcome, StoreTerms
 from shared.services.acceptance import StoreRequest
 from shared.services.delete import delete
 from shared.services.search import search
 from shared.services.store import store
 from shared.web.endpoint import Request, route
-from shared.web.media_types import DICOM_JSON, DICOM_XML, report_type, require_json
+from shared.web.media_types import DICOM_JSON, DICOM_XML, MULTIPART_RELATED, report_type
+from shared.web.multipart import new_boundary
 from shared.web.payloads import read_files
 from shared.web.query import read_query
-from shared.web.store_terms import read_expiry, read_external
+from shared.web.store_terms import read_expiry, read_external, wants_external
 
 blueprint = func.Blueprint()
 
 _FEW_OUTCOMES = 200
 """Whose report takes a few milliseconds to write; a longer one is written in a thread."""
+
+_FEW_RESULTS = 200
+"""Of short results; more, or longer ones, are written in a thread."""
+
+_MAX_URI = 8192
+"""Characters of path and query string of a search (search.md)."""
 
 
 @route(blueprint, "POST", "studies", Action.WRITE, accepts=report_type)
@@ -52,37 +62,37 @@ async def replace_instances_in_study(request: Request, backend: Backend) -> Resp
     return await _store(request, backend, replaces=True)
 
 
-@route(blueprint, "GET", "studies", Action.READ, accepts=require_json)
+@route(blueprint, "GET", "studies", Action.READ, accepts=report_type)
 async def search_for_studies(request: Request, backend: Backend) -> Response:
     """Search all studies (PS3.18 §10.6)."""
     return await _search(request, Level.STUDY, backend)
 
 
-@route(blueprint, "GET", "series", Action.READ, accepts=require_json)
+@route(blueprint, "GET", "series", Action.READ, accepts=report_type)
 async def search_for_series(request: Request, backend: Backend) -> Response:
     """Search all series (PS3.18 §10.6)."""
     return await _search(request, Level.SERIES, backend)
 
 
-@route(blueprint, "GET", "instances", Action.READ, accepts=require_json)
+@route(blueprint, "GET", "instances", Action.READ, accepts=report_type)
 async def search_for_instances(request: Request, backend: Backend) -> Response:
     """Search all instances (PS3.18 §10.6)."""
     return await _search(request, Level.INSTANCE, backend)
 
 
-@route(blueprint, "GET", "studies/{study}/series", Action.READ, accepts=require_json)
+@route(blueprint, "GET", "studies/{study}/series", Action.READ, accepts=report_type)
 async def search_for_series_in_study(request: Request, backend: Backend) -> Response:
     """Search the series of one study (PS3.18 §10.6)."""
     return await _search(request, Level.SERIES, backend)
 
 
-@route(blueprint, "GET", "studies/{study}/instances", Action.READ, accepts=require_json)
+@route(blueprint, "GET", "studies/{study}/instances", Action.READ, accepts=report_type)
 async def search_for_instances_in_study(request: Request, backend: Backend) -> Response:
     """Search the instances of one study (PS3.18 §10.6)."""
     return await _search(request, Level.INSTANCE, backend)
 
 
-@route(blueprint, "GET", "studies/{study}/series/{series}/instances", Action.READ, accepts=require_json)
+@route(blueprint, "GET", "studies/{study}/series/{series}/instances", Action.READ, accepts=report_type)
 async def search_for_instances_in_series(request: Request, backend: Backend) -> Response:
     """Search the instances of one series (PS3.18 §10.6)."""
     return await _search(request, Level.INSTANCE, backend)
@@ -164,12 +174,36 @@ def _store_status(outcomes: list[Outcome], *, warning_is_accepted: bool) -> HTTP
 
 
 async def _search(request: Request, level: Level, backend: Backend) -> Response:
-    query = read_query(request.http.url.query, level, request.scope)
-    found, more = await search(query, request.rules, request.urls.base, backend)
-    if not found:
+    url = request.http.url
+    length = len(url.path) + 1 + len(url.query)
+    if length > _MAX_URI:
+        raise UrlTooLong(f"Path and query have {length} characters; at most {_MAX_URI} are read.")
+    external = wants_external(request.fields())
+    query = read_query(url.query, level, request.scope, external=external)
+    found = await search(query, request.rules, request.urls.path, backend)
+    if not found.datasets:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    headers = _warning(request, "There are additional results that can be requested") if more else None
-    return Response(orjson.dumps(found), headers=headers, media_type=DICOM_JSON)
+    headers = _warning(request, "There are additional results that can be requested") if found.has_more else {}
+    if found.erroneous:
+        headers["erroneous-dicom-attributes"] = ",".join(found.erroneous)
+    write = _xml_results if report_type(request.accept()) == DICOM_XML else _json_results
+    is_small = len(found.datasets) <= _FEW_RESULTS
+    body, media_type = write(found.datasets) if is_small else await asyncio.to_thread(write, found.datasets)
+    return Response(body, headers=headers, media_type=media_type)
+
+
+def _json_results(datasets: Sequence[Mapping[str, Any]]) -> tuple[bytes, str]:
+    return orjson.dumps(datasets), DICOM_JSON
+
+
+def _xml_results(datasets: Sequence[Mapping[str, Any]]) -> tuple[bytes, str]:
+    """Return a part for each result (PS3.18 §8.7.3)."""
+    boundary = new_boundary()
+    parts = b"".join(
+        f"\r\n--{boundary}\r\nContent-Type: {DICOM_XML}\r\n\r\n".encode() + to_xml(one) for one in datasets
+    )
+    body = parts.removeprefix(b"\r\n") + f"\r\n--{boundary}--\r\n".encode()
+    return body, f'{MULTIPART_RELATED}; type="{DICOM_XML}"; boundary={boundary}'
 
 
 async def _delete(request: Request, backend: Backend) -> Response:

@@ -1,29 +1,63 @@
 """The Search transaction: which attributes each match is answered with (PS3.18 §10.6; search.md)."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from shared.backend import Backend
-from shared.dicom.attributes import ALL, COMPUTED, DEFAULTS, RETURNED, tag_of
+from shared.dicom.attributes import ALL, COMPUTED, DEFAULTS, OF_EVERY_LEVEL, RETURNED, TRANSFER_SYNTAXES, tag_of
+from shared.dicom.external import with_external
 from shared.index import search as index_search
-from shared.model import Level, Match, Query
+from shared.index.terms import external_values_of
+from shared.model import ExternalValue, Level, Match, Query, Scope
 from shared.services.documents import metadata_of
 from shared.versions import VersionRules
 
 _LEVELS = tuple(Level)
 _CONTENTS = frozenset({"Value", "InlineBinary", "BulkDataURI"})
 _UIDS = {Level.STUDY: tag_of("StudyInstanceUID"), Level.SERIES: tag_of("SeriesInstanceUID")}
+_RETRIEVE_URL = tag_of("RetrieveURL")
+_AVAILABILITY = tag_of("InstanceAvailability")
+_SAID = frozenset({*COMPUTED, *OF_EVERY_LEVEL, *TRANSFER_SYNTAXES})
+"""What no data set is read for."""
 
 
-async def search(query: Query, rules: VersionRules, base: str, backend: Backend) -> tuple[list[dict[str, Any]], bool]:
-    """Return a DICOM JSON object for each match, newest first, and whether more matches remain.
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A page of matches, newest first, each as a DICOM JSON object.
 
     Parameters
     ----------
-    base
-        What the URLs of bulk values begin with, before `/studies`.
+    has_more
+        Whether more matches remain behind the page.
+    erroneous
+        Attributes of the query, as the client named them, of which not all values could be indexed: extended query
+        tags with errors.
+    """
+
+    datasets: list[dict[str, Any]]
+    has_more: bool
+    erroneous: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Tags of the answer in their order, and for sequences of which only some attributes are wanted the paths."""
+
+    tags: tuple[str, ...]
+    nested: Mapping[str, "_Wanted"]
+
+
+async def search(query: Query, rules: VersionRules, url_of: Callable[[Scope], str], backend: Backend) -> Results:
+    """Return what matches a query.
+
+    Parameters
+    ----------
+    url_of
+        Returns the URL of a study, series or instance, and what those of bulk values begin with for no study.
 
     Raises
     ------
@@ -31,19 +65,41 @@ async def search(query: Query, rules: VersionRules, base: str, backend: Backend)
         A value is not one that its attribute can be matched with.
     """
     matches, more = await backend.index.read(index_search.search, query)
-    wanted = _wanted(query, rules)
-    full = await _metadata(matches, base, backend) if _needs_metadata(wanted, matches) else {}
-    return [_dataset(match, wanted, full.get(match.version, {})) for match in matches], more
+    wanted = _wanted(_paths(query, rules))
+    external = await _external(matches, query, backend) if query.external and matches else {}
+    if not matches or not _needs_metadata(query, wanted, matches):
+        return Results([_dataset(one, query, wanted, {}, url_of, external) for one in matches], more)
+    versions = [match.version for match in matches]
+    full = await metadata_of(versions, url_of(Scope(query.scope.partition)), backend)
+
+    def compose() -> list[dict[str, Any]]:
+        documents = (orjson.loads(full.get(match.version, b"{}")) for match in matches)
+        return [
+            _dataset(match, query, wanted, document, url_of, external)
+            for match, document in zip(matches, documents, strict=True)
+        ]
+
+    return Results(await asyncio.to_thread(compose), more)
 
 
-def _wanted(query: Query, rules: VersionRules) -> list[str]:
-    """Return the tags of the answer: defaults of the levels, matching keys, UIDs of the path, included fields."""
+def _paths(query: Query, rules: VersionRules) -> set[str]:
+    """Return the paths of the answer: defaults of the levels, matching keys, UIDs of the path, included fields."""
     table = ALL if query.include_all else DEFAULTS[rules.search_defaults]
-    wanted = {tag for level in _contributing(query) for tag in table[level]}
-    wanted |= {tag_of(one.keyword) for one in query.conditions}
-    wanted |= {tag for level, tag in _UIDS.items() if level in _scoped(query)}
-    wanted |= set(query.include)
-    return sorted(wanted)
+    paths = {tag for level in _contributing(query) for tag in table[level]}
+    paths |= {one.attribute.tag for one in query.conditions}
+    paths |= {tag for level, tag in _UIDS.items() if level in _scoped(query)}
+    if query.include_all:
+        paths |= _SAID
+    return paths | set(query.include)
+
+
+def _wanted(paths: Iterable[str]) -> _Wanted:
+    by_tag: dict[str, set[str]] = {}
+    for path in paths:
+        tag, _, rest = path.partition(".")
+        by_tag.setdefault(tag, set()).add(rest)
+    nested = {tag: _wanted(rests) for tag, rests in by_tag.items() if "" not in rests}
+    return _Wanted(tuple(sorted(by_tag)), nested)
 
 
 def _scoped(query: Query) -> list[Level]:
@@ -57,23 +113,64 @@ def _contributing(query: Query) -> list[Level]:
     return [level for level in above if level not in _scoped(query)]
 
 
-def _needs_metadata(wanted: Sequence[str], matches: Sequence[Match]) -> bool:
+def _wants_everything(query: Query) -> bool:
+    """Whether all attributes are asked for of results that have all: instances (PS3.18 §8.3.4.3)."""
+    return query.include_all and query.level is Level.INSTANCE
+
+
+def _needs_metadata(query: Query, wanted: _Wanted, matches: Sequence[Match]) -> bool:
     """Return whether an attribute is wanted that the index does not keep for these rows."""
-    return any(
-        tag not in COMPUTED and not any(tag in RETURNED[level] for level in match.attributes)
-        for match in matches[:1]
-        for tag in wanted
-    )
+    if _wants_everything(query):
+        return True
+    kept = _SAID.union(*(RETURNED[level] for level in matches[0].attributes))
+    return not kept.issuperset(wanted.tags)
 
 
-async def _metadata(matches: Sequence[Match], base: str, backend: Backend) -> Mapping[int, Mapping[str, Any]]:
-    """Return the data set of each match's newest instance by version."""
-    found = await metadata_of([match.version for match in matches], base, backend)
-    return {version: orjson.loads(document) for version, document in found.items()}
+async def _external(
+    matches: Sequence[Match], query: Query, backend: Backend
+) -> Mapping[str | None, Sequence[ExternalValue]]:
+    """Return the external values of the matches' studies."""
+    studies = sorted({str(match.scope.study) for match in matches})
+    found = await backend.index.read(external_values_of, query.scope.partition, studies)
+    return dict(found.items())
 
 
-def _dataset(match: Match, wanted: Sequence[str], full: Mapping[str, Any]) -> dict[str, Any]:
+def _dataset(
+    match: Match,
+    query: Query,
+    wanted: _Wanted,
+    full: Mapping[str, Any],
+    url_of: Callable[[Scope], str],
+    external: Mapping[str | None, Sequence[ExternalValue]],
+) -> dict[str, Any]:
     """Return the wanted attributes that have a value, by ascending tag (PS3.18 §F.2.2)."""
-    known = {**full, **{tag: element for level in match.attributes.values() for tag, element in level.items()}}
+    known = dict(full)
+    for elements in match.attributes.values():
+        known |= elements
     known |= match.computed
-    return {tag: known[tag] for tag in wanted if not _CONTENTS.isdisjoint(known.get(tag, ()))}
+    if _RETRIEVE_URL in wanted.tags:
+        known[_RETRIEVE_URL] = {"vr": "UR", "Value": [url_of(match.scope)]}
+    known[_AVAILABILITY] = {"vr": "CS", "Value": ["ONLINE"]}
+    values = external.get(match.scope.study, ())
+    if _wants_everything(query):
+        return {tag: one for tag, one in with_external(known, values).items() if not _CONTENTS.isdisjoint(one)}
+    shown = [value for value in values if value.tag in wanted.tags]
+    if not shown:
+        return _pick(known, wanted)
+    added = with_external({}, shown)
+    return dict(sorted((_pick(known, wanted) | {tag: one for tag, one in added.items() if "Value" in one}).items()))
+
+
+def _pick(known: Mapping[str, Any], wanted: _Wanted) -> dict[str, Any]:
+    picked = {}
+    for tag in wanted.tags:
+        element = known.get(tag)
+        if element is None or _CONTENTS.isdisjoint(element):
+            continue
+        if tag in wanted.nested:
+            items = [_pick(item, wanted.nested[tag]) for item in element.get("Value", ()) if isinstance(item, Mapping)]
+            if any(items):
+                picked[tag] = {"vr": element.get("vr", "SQ"), "Value": items}
+        else:
+            picked[tag] = element
+    return picked

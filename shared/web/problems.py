@@ -23,6 +23,7 @@ from shared.errors import (
     Unavailable,
     UnsupportedMediaType,
     UnsupportedVersion,
+    UrlTooLong,
 )
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ STATUS_OF: Mapping[type[Exception], HTTPStatus] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     Conflict: HTTPStatus.CONFLICT,
     PayloadTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UrlTooLong: HTTPStatus.REQUEST_URI_TOO_LONG,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     DependencyFailed: HTTPStatus.FAILED_DEPENDENCY,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,

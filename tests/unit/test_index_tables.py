@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import Column, Integer, Table
 from sqlalchemy.dialects import mssql
 
-from shared.dicom.attributes import RETURNED, SEARCHABLE, Attribute
+from shared.dicom.attributes import RETURNED, SEARCHABLE
 from shared.dicom.values import LENGTHS, NUMBERS
 from shared.index.tables import instance, metadata, series, study
-from shared.model import Level
+from shared.model import Attribute, Level
 
 TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 UTF16 = {"NVARCHAR": 2, "VARCHAR": 1}

@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
+from shared.dicom.attributes import KEYS
 from shared.errors import InvalidRequest
-from shared.model import Condition, Level, Query, Scope
+from shared.model import Attribute, Condition, Kept, Level, Query, Scope
 from shared.web.query import read_query
 
 _ALL, _STUDY, _SERIES = Scope(1), Scope(1, "1.2"), Scope(1, "1.2", "1.3")
@@ -23,9 +24,11 @@ ROUTES: dict[str, tuple[Level, Scope]] = {
 
 SEARCHABLE = {
     "StudyInstanceUID PatientName PatientID PatientBirthDate AccessionNumber ReferringPhysicianName StudyDate"
-    " StudyDescription ModalitiesInStudy StudyTime StudyID PatientSex": ("/studies", "/series", "/instances"),
+    " StudyDescription ModalitiesInStudy StudyTime StudyID PatientSex NumberOfStudyRelatedSeries"
+    " NumberOfStudyRelatedInstances": ("/studies", "/series", "/instances"),
     "SeriesInstanceUID Modality PerformedProcedureStepStartDate ManufacturerModelName SeriesNumber"
-    " PerformedProcedureStepStartTime SeriesDescription BodyPartExamined": (
+    " PerformedProcedureStepStartTime SeriesDescription BodyPartExamined NumberOfSeriesRelatedInstances"
+    " RequestAttributesSequence.ScheduledProcedureStepID RequestAttributesSequence.RequestedProcedureID": (
         "/series",
         "/instances",
         "/studies/{study}/series",
@@ -38,6 +41,14 @@ SEARCHABLE = {
     ),
 }
 """search.md, "Searchable attributes", and the required keys of conformance-extras.md, by the routes that take them."""
+
+_BY_KEYWORD = {one.keyword: one for one in KEYS.values()}
+
+
+def asks(keyword: str, value: str) -> Condition:
+    """Return a condition on an attribute of the table."""
+    return Condition(_BY_KEYWORD[keyword], value)
+
 
 studies: Callable[[str], Query] = partial(read_query, level=Level.STUDY, scope=_ALL)
 
@@ -60,7 +71,7 @@ def test_searchable(keyword: str, allowed: tuple[str, ...], route: str) -> None:
     level, scope = ROUTES[route]
 
     if route in allowed:
-        assert read_query(f"{keyword}=1", level, scope).conditions == (Condition(keyword, "1"),)
+        assert read_query(f"{keyword}=1", level, scope).conditions == (asks(keyword, "1"),)
     else:
         with pytest.raises(InvalidRequest, match=keyword):
             read_query(f"{keyword}=1", level, scope)
@@ -80,7 +91,7 @@ def test_searchable(keyword: str, allowed: tuple[str, ...], route: str) -> None:
 )
 def test_identifier(name: str, keyword: str) -> None:
     """An attribute is named by keyword or by 8 hexadecimal digits in either case, blanks around it do not count."""
-    assert studies(f"{name}=x").conditions == (Condition(keyword, "x"),)
+    assert studies(f"{name}=x").conditions == (asks(keyword, "x"),)
 
 
 @pytest.mark.parametrize(
@@ -99,12 +110,9 @@ def test_identifier(name: str, keyword: str) -> None:
         "001000_2",
         "\uff100100020",
         "",
-        "PatientID.PatientName",
-        "ReferencedStudySequence.ReferencedSOPInstanceUID",
-        "00081110.00081155",
+        "PatientID.",
+        "ReferencedStudySequence.Nothing",
         "orderby",
-        "emptyvaluematching",
-        "multiplevaluematching",
     ],
 )
 def test_unknown(name: str) -> None:
@@ -165,7 +173,7 @@ def test_empty_value(query: str) -> None:
 )
 def test_value(query: str, value: str) -> None:
     """A value is taken decoded and without the blanks around it; `+` is a blank."""
-    assert studies(query).conditions == (Condition("PatientName", value),)
+    assert studies(query).conditions == (asks("PatientName", value),)
 
 
 @pytest.mark.parametrize("name", ["limit", "Limit", "LIMIT", "%6Cimit"])
@@ -268,10 +276,10 @@ def test_ohif_worklist() -> None:
         Level.STUDY,
         _ALL,
         (
-            Condition("PatientName", "*x*"),
-            Condition("PatientID", "*x*"),
-            Condition("ModalitiesInStudy", "CT"),
-            Condition("StudyDate", "19521125-20210507"),
+            asks("PatientName", "*x*"),
+            asks("PatientID", "*x*"),
+            asks("ModalitiesInStudy", "CT"),
+            asks("StudyDate", "19521125-20210507"),
         ),
         ("00081030", "00080060", "00080090", "00100030"),
         limit=101,
@@ -282,4 +290,83 @@ def test_uid_list() -> None:
     """A list of UIDs stays one value, by comma or backslash, for the index to part (clients.md)."""
     [condition] = studies("StudyInstanceUID=1.2%5C1.3,1.4").conditions
 
-    assert condition == Condition("StudyInstanceUID", "1.2\\1.3,1.4")
+    assert condition == asks("StudyInstanceUID", "1.2\\1.3,1.4")
+
+
+_STEP = "RequestAttributesSequence.ScheduledProcedureStepID"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [_STEP, "00400275.00400009", "RequestAttributesSequence.00400009", "00400275.ScheduledProcedureStepID"],
+)
+def test_path(name: str) -> None:
+    """An attribute in a sequence is named by a path of keywords or tags (PS3.18 §8.3.4.1)."""
+    assert read_query(f"{name}=x", Level.SERIES, _ALL).conditions == (asks(_STEP, "x"),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PatientID.",
+        ".PatientID",
+        "RequestAttributesSequence",
+        "ReferencedStudySequence.ReferencedSOPInstanceUID",
+    ],
+)
+def test_no_path(name: str) -> None:
+    """A path that is none, or that is not searched, is 400 by name."""
+    with pytest.raises(InvalidRequest, match=name.replace(".", "[.]")):
+        read_query(f"{name}=x", Level.SERIES, _ALL)
+
+
+def test_path_twice() -> None:
+    """The same nested attribute, once by keywords and once by tags, is 400."""
+    with pytest.raises(InvalidRequest, match="more than once"):
+        read_query(f"{_STEP}=x&00400275.00400009=y", Level.SERIES, _ALL)
+
+
+def test_path_depth() -> None:
+    """A path of more sequences than any object has is 400."""
+    with pytest.raises(InvalidRequest, match="9 attributes"):
+        studies("includefield=" + ".".join(["00400275"] * 9))
+
+
+def test_include_path() -> None:
+    """A field within a sequence is included by its path (PS3.18 §8.3.4.3)."""
+    assert studies("includefield=ReferencedStudySequence.00081155").include == ("00081110.00081155",)
+
+
+@pytest.mark.parametrize("name", ["emptyvaluematching", "multiplevaluematching"])
+def test_flags(name: str) -> None:
+    """Both kinds of matching are asked for by true, not by false, and by nothing else."""
+    field = {"emptyvaluematching": "matches_empty", "multiplevaluematching": "matches_each"}[name]
+
+    assert getattr(studies(f"{name}=true"), field)
+    assert getattr(studies(f"{name.upper()}=TRUE"), field)
+    assert not getattr(studies(f"{name}=false"), field)
+    with pytest.raises(InvalidRequest, match=name):
+        studies(f"{name}=1")
+
+
+def test_empty_matching() -> None:
+    """Without emptyvaluematching an empty value is 400, with it a value like any other."""
+    with pytest.raises(InvalidRequest, match="PatientID"):
+        studies("PatientID=")
+
+    assert studies("PatientID=&emptyvaluematching=true").conditions == (asks("PatientID", ""),)
+
+
+def test_passed_over() -> None:
+    """`accept` and `charset` are about the answer, not about what is searched (PS3.18 §8.3.3)."""
+    assert studies("accept=application/dicom%2Bjson&charset=utf-8") == studies("")
+
+
+def test_external() -> None:
+    """A private tag can be matched where external metadata is asked for, at study level, and nowhere else."""
+    [condition] = read_query("001912fF=x", Level.SERIES, _ALL, external=True).conditions
+
+    assert condition == Condition(Attribute("001912FF", "001912FF", "", Level.STUDY, kept=Kept.EXTERNAL), "x")
+    for name, external in (("001912FF", False), ("00190010", True), ("00180010", True), ("001912FF.00100010", True)):
+        with pytest.raises(InvalidRequest, match=name):
+            read_query(f"{name}=x", Level.STUDY, _ALL, external=external)
