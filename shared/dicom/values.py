@@ -69,7 +69,8 @@ def fold(value: str, vr: str) -> str:
     """Return *value* as it is compared: padding off, and no difference of case, nor for PN of accents.
 
     Leading blanks go too: a query's values are trimmed, so nothing could find them. In a PN, blanks around
-    components and empty components and groups at the end go (PS3.5 §6.2.1.1). UI keeps its letters.
+    components and empty components and groups at the end go (PS3.5 §6.2.1.1). UI keeps its letters. NULs within a text
+    become another character, since LIKE takes one for the end.
     """
     if vr == "UI":
         return value.strip(_PADDING)
@@ -77,7 +78,8 @@ def fold(value: str, vr: str) -> str:
         text = value.lower()
     else:
         text = _without_accents(value) if vr == "PN" else normalize("NFC", value.casefold())
-    return _without_empty_ends(text) if vr == "PN" else text.strip(_PADDING)
+    text = _without_empty_ends(text) if vr == "PN" else text.strip(_PADDING)
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 def cut(text: str, length: int) -> str:

@@ -171,7 +171,7 @@ def _of_series(connection: Connection, condition: Condition, query: Query) -> Co
 
 
 def _has_series(connection: Connection, clause: ColumnElement[bool], query: Query) -> ColumnElement[bool]:
-    found = select(_member.c.study_id).where(_member.c.partition_id == query.scope.partition, clause)
+    found = select(_member.c.study_id).distinct().where(_member.c.partition_id == query.scope.partition, clause)
     few = _few(connection, found)
     if few is not None:
         return study.c.id.in_(few)
@@ -192,9 +192,8 @@ def _requests(conditions: Sequence[Condition], query: Query) -> Iterator[ColumnE
     if not asked:
         return
     if query.matches_empty and all(one.value == EMPTY for one in asked):
-        filled = [request_item.c[one.attribute.column].is_not(None) for one in asked]
-        item = select(request_item.c.series_id).where(request_item.c.series_id == series.c.id, or_(*filled))
-        yield ~item.exists()
+        item = select(request_item.c.series_id).where(request_item.c.series_id == series.c.id)
+        yield or_(~item.exists(), item.where(*clauses).exists())
         return
     items = select(request_item.c.series_id).where(request_item.c.partition_id == query.scope.partition, *clauses)
     yield series.c.id.in_(items)

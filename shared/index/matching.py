@@ -16,6 +16,7 @@ EMPTY = '""'
 _WILDCARDS = re.compile(r"[*?]")
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 _LIKE = str.maketrans({"*": "%", "?": "_", "%": r"\%", "_": r"\_", "[": r"\[", "\\": r"\\"})
+_LITERAL = {key: value for key, value in _LIKE.items() if chr(key) not in "*?"}
 _LIST = re.compile(r"[,\\]")
 _UID = re.compile(r"[0-9.]{0,63}[0-9]", re.ASCII)
 _MOST_WORDS = 32
@@ -156,22 +157,22 @@ def _wildcard(attribute: Attribute, column: ColumnElement[str], value: str) -> C
     if is_universal(attribute, value):
         return true()
     folded = re.sub(r"\*+", "*", fold(value, attribute.vr))
-    pattern = folded.translate(_LIKE)
-    whole = _like(column, folded, pattern)
-    if attribute.vr != "PN" or "=" in folded:
-        return whole
-    first = or_(whole, _like(column, folded, f"{pattern}=%"))
-    return (
-        first
-        if folded.isascii()
-        else or_(first, _like(column, "*", f"%={pattern}"), _like(column, "*", f"%={pattern}=%"))
-    )
-
-
-def _like(column: ColumnElement[str], folded: str, pattern: str) -> ColumnElement[bool]:
-    beginning = _WILDCARDS.split(folded)[0]
-    like = column.like(pattern, escape="\\")
+    patterns = _name_patterns(folded) if attribute.vr == "PN" and "=" not in folded else [folded.translate(_LIKE)]
+    like = or_(*(column.like(pattern, escape="\\") for pattern in patterns))
+    beginning = "" if patterns[-1].startswith("%") else _WILDCARDS.split(folded)[0]
     return and_(_begins(column, beginning), like) if beginning else like  # the beginning can use an index
+
+
+def _name_patterns(folded: str) -> list[str]:
+    """Return the patterns by which a value matches from the beginning of one component group to the end of one.
+
+    The second and third group are not looked at for text of ASCII alone, which an index then finds by itself.
+    """
+    pattern = folded.translate(_LIKE)
+    ends = [pattern] if folded.endswith("*") else [pattern, f"{pattern}=%"]
+    if folded.isascii() or folded.startswith("*"):
+        return ends
+    return ends + [f"%={one}" for one in ends]
 
 
 def _name(column: ColumnElement[str], folded: str) -> ColumnElement[bool]:
@@ -184,8 +185,8 @@ def _name(column: ColumnElement[str], folded: str) -> ColumnElement[bool]:
     first = or_(column == folded, _begins(column, f"{folded}="))
     if folded.isascii():
         return first
-    pattern = folded.translate(_LIKE_LITERAL)
-    return or_(first, _like(column, "*", f"%={pattern}"), _like(column, "*", f"%={pattern}=%"))
+    pattern = folded.translate(_LITERAL)
+    return or_(first, *(column.like(one, escape="\\") for one in (f"%={pattern}", f"%={pattern}=%")))
 
 
 def _begins(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
@@ -203,6 +204,3 @@ def _after(prefix: str) -> str | None:
         if following <= 0x10FFFF:  # noqa: PLR2004 - the last character of Unicode
             return prefix[: length - 1] + chr(following)
     return None
-
-
-_LIKE_LITERAL = {key: value for key, value in _LIKE.items() if chr(key) not in "*?"}

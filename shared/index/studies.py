@@ -274,8 +274,7 @@ def _save_requests(
             connection.execute(_REPLACE_REQUESTS, {"row": row.id})
         for position, item in enumerate(element["Value"][:_MOST_REQUESTS] if element else ()):
             values = {one.column: index_value(item.get(tag), one.vr) for tag, one in REQUEST_KEYS.items()}
-            if any(value is not None for value in values.values()):
-                rows.append({"series_id": row.id, "position": position, "partition_id": partition_id, **values})
+            rows.append({"series_id": row.id, "position": position, "partition_id": partition_id, **values})
     if rows:
         connection.execute(_INSERT_REQUESTS, rows)
 

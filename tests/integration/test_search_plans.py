@@ -34,7 +34,7 @@ def _connected(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def asking(level: Level, scope: Scope = _ALL, **conditions: str) -> Query:
+def asking(level: Level, scope: Scope = _ALL, /, **conditions: str) -> Query:
     by_keyword = {one.keyword: one for one in KEYS.values()}
     asked = tuple(Condition(by_keyword[name], value) for name, value in conditions.items())
     return Query(level, scope, asked)
@@ -89,11 +89,11 @@ PLANS: dict[str, tuple[Query, str]] = {
     ),
     "series by model": (asking(_SERIES_OF, ManufacturerModelName="Gradient 1"), "ix_series_partition_id_manufacturer"),
     "series by step": (
-        asking(_SERIES_OF, **{path("ScheduledProcedureStepID"): "SPS7"}),
+        asking(_SERIES_OF, _ALL, **{path("ScheduledProcedureStepID"): "SPS7"}),
         "ix_request_item_partition_id_scheduled",
     ),
     "series by procedure": (
-        asking(_SERIES_OF, **{path("RequestedProcedureID"): "RP7"}),
+        asking(_SERIES_OF, _ALL, **{path("RequestedProcedureID"): "RP7"}),
         "ix_request_item_partition_id_requested",
     ),
     "instance by uid": (asking(_INSTANCES, SOPInstanceUID="1.2"), "sqlite_autoindex_instance_1"),
