@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.client import ClientFailed
-from bench.measure import IncompleteAnswer, Options, Result, measure
+from bench.measure import IncompleteAnswer, Options, Result, measure, measure_large
 from bench.service import ROOT, NotStarted
 from bench.table import HEADING, NOTES, line
 
@@ -31,13 +31,13 @@ def main() -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    options = Options(is_quick=given.quick, workers=given.workers, run=int(time.time()))
+    options = Options(given.quick, given.workers, int(time.time()), given.studies)
     results: list[Result] = []
     print(HEADING, flush=True)
-    for storage in _STORAGES[given.storage]:
+    for storage in ("large",) if options.studies else _STORAGES[given.storage]:
         data = Path(tempfile.mkdtemp(prefix="bench-", dir=_folder(given.data)))
         try:
-            for result in measure(storage, data, options):
+            for result in measure_large(data, options) if options.studies else measure(storage, data, options):
                 results.append(result)
                 print(line(result), flush=True)
         finally:
@@ -49,6 +49,12 @@ def _run(given: argparse.Namespace) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what each transaction costs.")
     parser.add_argument("--storage", choices=sorted(_STORAGES), default="both")
+    parser.add_argument(
+        "--studies",
+        type=int,
+        default=0,
+        help="measure searches instead, of an index of so many studies, as 10000, of 100 instances, written directly",
+    )
     parser.add_argument("--quick", action="store_true", help="fewer repetitions: a smoke test, no measurement")
     parser.add_argument("--workers", type=int, default=1, help="processes of the service that answer requests")
     parser.add_argument("--data", default=str(ROOT / ".data"), help="folder that keeps the data while it runs")

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from bench.client import Client
+from bench.index import Shape
 from bench.instances import Template
+from bench.large import STORE_EMPTY, STORE_LARGE, build_in, paths, search_rows
 from bench.load import Job, Load, Stored
 from bench.names import FRAMES_OF, Kind, names
 from bench.raw import RawJob, RawRates
@@ -40,6 +42,8 @@ class Options:
     is_quick: bool
     workers: int
     run: int
+    studies: int = 0
+    """Of the large index; 0: none is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,37 @@ def measure(storage: str, data: Path, options: Options) -> Iterator[Result]:
             yield from _measure_rows(list(rows), storage, data, service, options)
 
 
+def measure_large(data: Path, options: Options) -> Iterator[Result]:
+    """Yield the results of searches of an index that is written directly, and of stores into an empty and into it."""
+    shape = Shape(options.studies)
+    folder = data / "large"
+    with running("embedded", data / "empty", options.workers) as service:
+        Client(_job(_WARM_UP, service, options)).go()
+        stored = _measure_row(STORE_EMPTY, "embedded", service, options, None)
+    yield stored
+    build_in(folder, shape)
+    for workers, rows in groupby(search_rows(), lambda row: row.workers or options.workers):
+        with running("embedded", folder, workers) as service:
+            for row in rows:
+                for some in (_few(row), row):  # imports, connections and caches are not what a row costs
+                    job = _large_job(some, shape, service, options)
+                    result = _measure_row(some, "embedded", service, options, None, job)
+                yield result
+    with running("embedded", folder, options.workers) as service:
+        Client(_job(_WARM_UP, service, options)).go()
+        yield _measure_row(STORE_LARGE, "embedded", service, options, RawRates(stored.per_s, stored.per_s))
+
+
+def _few(row: Row) -> Row:
+    return replace(row, full=Count(40), quick=Count(4), marks=())
+
+
+def _large_job(row: Row, shape: Shape, service: Service, options: Options) -> Job:
+    requests = _count(row, options).requests
+    found = tuple(paths(row, shape, requests))
+    return Job(service.url + _BASE, row.concurrency, requests, None, found, _DICOM_JSON)
+
+
 def _measure_rows(
     rows: Sequence[Row], storage: str, data: Path, service: Service, options: Options
 ) -> Iterator[Result]:
@@ -92,10 +127,12 @@ def _reading_warm_up(row: Row) -> Row:
     return Row("warm_up", "", row.transaction, 4, Count(8), Count(8), of="warm_up")
 
 
-def _measure_row(row: Row, storage: str, service: Service, options: Options, raw: RawRates | None) -> Result:
+def _measure_row(
+    row: Row, storage: str, service: Service, options: Options, raw: RawRates | None, job: Job | None = None
+) -> Result:
     count = _count(row, options)
     items = count.instances if row.unit == "instance" else count.requests
-    client = Client(_job(row, service, options))
+    client = Client(job or _job(row, service, options))
     service.reset_peak()
     cpu_s = service.cpu_s()
     load = client.go()
@@ -183,7 +220,7 @@ def _row_of(name: str) -> Row:
 
 def _group(name: str) -> int:
     """Return the number that keeps a row's instances apart from the others'."""
-    return [_WARM_UP.name, *(row.name for row in ROWS)].index(name)
+    return [_WARM_UP.name, *(row.name for row in (*ROWS, STORE_EMPTY, STORE_LARGE))].index(name)
 
 
 def _per_study(row: Row, options: Options) -> int:

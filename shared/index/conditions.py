@@ -43,6 +43,9 @@ _member, _counted = series.alias("member"), instance.alias("counted")
 _FEW = 300
 """Studies or series whose numbers are put into a statement: SQL Server takes 2,100 values."""
 
+_READ = 600
+"""Rows that are read to know whether they are few."""
+
 _Clause: TypeAlias = Callable[[Connection, Condition, Query], ColumnElement[bool]]
 
 
@@ -95,8 +98,9 @@ def _of_parents(connection: Connection, query: Query, level: Level, parent: Colu
 
 def _few(connection: Connection, statement: Select[Any]) -> list[int] | None:
     """Return the numbers that a statement selects; None when they are many."""
-    numbers = connection.execute(statement.limit(_FEW + 1)).scalars().all()
-    return None if len(numbers) > _FEW else sorted(set(numbers))
+    rows = connection.execute(statement.limit(_READ + 1)).scalars().all()
+    numbers = sorted(set(rows))  # the series of a study each give its number
+    return None if len(rows) > _READ or len(numbers) > _FEW else numbers
 
 
 def _within(query: Query, level: Level) -> Iterator[ColumnElement[bool]]:
@@ -171,7 +175,7 @@ def _of_series(connection: Connection, condition: Condition, query: Query) -> Co
 
 
 def _has_series(connection: Connection, clause: ColumnElement[bool], query: Query) -> ColumnElement[bool]:
-    found = select(_member.c.study_id).distinct().where(_member.c.partition_id == query.scope.partition, clause)
+    found = select(_member.c.study_id).where(_member.c.partition_id == query.scope.partition, clause)
     few = _few(connection, found)
     if few is not None:
         return study.c.id.in_(few)

@@ -13,7 +13,7 @@ from shared.index.search import search
 from shared.model import Attribute, Condition, Kept, Level, Query, Scope
 from tests.integration.index_samples import open_database
 
-_SHAPE = Shape(studies=400, series=2, instances=2)
+_SHAPE = Shape(studies=800, series=2, instances=2)
 _ALL, _STUDY = Scope(1), Scope(1, study_uid(7))
 _SERIES = Scope(1, study_uid(7), f"{study_uid(7)}.0")
 _NAME = patient_name(7)
@@ -133,10 +133,10 @@ def test_plan(connection: Connection, query: Query, index: str) -> None:
     [
         (asking(_STUDIES, PatientID=patient_id(7)), [8, 7, 6]),
         (asking(_STUDIES, AccessionNumber=accession_number(7)), [7]),
-        (asking(_STUDIES, ModalitiesInStudy="NM"), [399, 299, 199, 99]),
-        (replace(asking(_STUDIES, ModalitiesInStudy="CT"), limit=2), [397, 395]),
-        (replace(asking(_INSTANCES, Modality="CT"), limit=5), [397, 397, 397, 397, 395]),
-        (replace(asking(_SERIES_OF, StudyDate="20000101-", ModalitiesInStudy="NM"), limit=3), [399, 399, 299]),
+        (asking(_STUDIES, ModalitiesInStudy="NM"), [799, 699, 599, 499, 399, 299, 199, 99]),
+        (replace(asking(_STUDIES, ModalitiesInStudy="CT"), limit=2), [797, 795]),
+        (replace(asking(_INSTANCES, Modality="CT"), limit=5), [797, 797, 797, 797, 795]),
+        (replace(asking(_SERIES_OF, StudyDate="20000101-", ModalitiesInStudy="NM"), limit=3), [799, 799, 699]),
     ],
 )
 def test_few_and_many(connection: Connection, query: Query, studies: list[int]) -> None:

@@ -156,12 +156,12 @@ def _text(random: Random, keyword: str, vr: str) -> str:
     texts = ("a", "B", "b") if "." in keyword else (*_POOLS[vr if vr in {"PN", "CS"} else "LO"], "*", "\0")
     text = str(random.choice((*texts, "山田", "doe jo", "jo", "=b", "や*") if vr == "PN" else texts))
     form = random.choice(["{}", "{}", "{}", "{}*", "*{}", "*{}*", "{}?", "?{}"])
-    found: str = form.format(random.choice([text, text.swapcase()])).strip()
+    found = form.format(random.choice([text, text.swapcase()])).strip()
     return found if found.strip(" \0") else "a"
 
 
 def _moment(random: Random, vr: str) -> str:
-    low, high = sorted(random.choices(_POOLS[vr], k=2))
+    low, high = sorted(map(str, random.choices(_POOLS[vr], k=2)))
     return random.choice([low, f"{low}-{high}", f"{low}-", f"-{high}", f"{low} - {low}"])
 
 
