@@ -1,11 +1,11 @@
-"""Search: a `Query` becomes one SELECT, and its rows the matches (PS3.4 §C.2.2.2, PS3.18 §10.6)."""
+"""Search: a `Query` becomes a SELECT of keys, and the rows of a page of them the matches (PS3.18 §10.6)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, bindparam, func, select
 
 from shared.index.computed import compute
 from shared.index.conditions import KEYS, TABLES, clauses_of, narrowed
@@ -35,34 +35,15 @@ def search(connection: Connection, query: Query) -> tuple[list[Match], bool]:
     InvalidRequest
         When a value is not one of its attribute's VR, or the attribute is not one of the query's level.
     """
-    rows = connection.execute(_statement(connection, query)).all()
-    found = list(_found(rows[: query.limit], query))
+    keys = connection.execute(_page(connection, query)).scalars().all()
+    page = keys[: query.limit]
+    rows = connection.execute(_ROWS[query.level], {"keys": page}).all() if page else []
+    found = list(_found(rows, query))
     computed = compute(connection, [(row.ids, row.version) for row in found], query)
     return (
         [Match(row.scope, row.version, row.attributes, values) for row, values in zip(found, computed, strict=True)],
-        len(rows) > query.limit,
+        len(keys) > query.limit,
     )
-
-
-def _statement(connection: Connection, query: Query) -> Select[Any]:
-    """Compose the SELECT: the page's keys first, so that only its rows are read and sorted whole."""
-    page = _page(connection, query).subquery("page")
-    key = KEYS[query.level]
-    source: FromClause = page.join(TABLES[query.level], key == page.c.key)
-    columns: list[ColumnElement[Any]] = [study.c.id, study.c.study_uid, study.c.attributes]
-    if query.level is Level.STUDY:
-        newest = select(func.max(instance.c.version)).where(instance.c.study_id == study.c.id)
-        columns.append(newest.scalar_subquery())
-    elif query.level is Level.SERIES:
-        source = source.join(study, series.c.study_id == study.c.id)
-        newest = select(func.max(instance.c.version)).where(instance.c.series_id == series.c.id)
-        columns += [series.c.id, series.c.series_uid, series.c.attributes, newest.scalar_subquery()]
-    else:
-        source = source.join(series, instance.c.series_id == series.c.id).join(study, series.c.study_id == study.c.id)
-        columns += [series.c.id, series.c.series_uid, series.c.attributes]
-        columns += [instance.c.version, instance.c.sop_uid, instance.c.attributes]
-    named = [column.label(f"c{number}") for number, column in enumerate(columns)]
-    return select(*named).select_from(source).order_by(key.desc())
 
 
 def _page(connection: Connection, query: Query) -> Select[Any]:
@@ -71,7 +52,28 @@ def _page(connection: Connection, query: Query) -> Select[Any]:
     # The partition begins the keys of the indexes.
     clauses = [table.c.partition_id == query.scope.partition, *narrowed(connection, query)]
     clauses += clauses_of(connection, query, query.level)
-    return select(key.label("key")).where(*clauses).order_by(key.desc()).limit(query.limit + 1).offset(query.offset)
+    return select(key).where(*clauses).order_by(key.desc()).limit(query.limit + 1).offset(query.offset)
+
+
+def _rows(level: Level) -> Select[Any]:
+    """Select what is shown of a page's rows by their keys: composed once, not for every search."""
+    key = KEYS[level]
+    source: FromClause = TABLES[level]
+    columns: list[ColumnElement[Any]] = [study.c.id, study.c.study_uid, study.c.attributes]
+    if level is Level.STUDY:
+        newest = select(func.max(instance.c.version)).where(instance.c.study_id == study.c.id)
+        columns.append(newest.scalar_subquery())
+    elif level is Level.SERIES:
+        source = source.join(study, series.c.study_id == study.c.id)
+        newest = select(func.max(instance.c.version)).where(instance.c.series_id == series.c.id)
+        columns += [series.c.id, series.c.series_uid, series.c.attributes, newest.scalar_subquery()]
+    else:
+        source = source.join(series, instance.c.series_id == series.c.id).join(study, series.c.study_id == study.c.id)
+        columns += [series.c.id, series.c.series_uid, series.c.attributes]
+        columns += [instance.c.version, instance.c.sop_uid, instance.c.attributes]
+    named = [column.label(f"c{number}") for number, column in enumerate(columns)]
+    within = key.in_(bindparam("keys", expanding=True))
+    return select(*named).select_from(source).where(within).order_by(key.desc())
 
 
 def _found(rows: Sequence[Row[Any]], query: Query) -> Iterator[_Found]:
@@ -93,3 +95,6 @@ def _found(rows: Sequence[Row[Any]], query: Query) -> Iterator[_Found]:
             ids[level], attributes[level] = number, parse(level, number, text)
             uids.append(uid)
         yield _Found(ids, Scope(query.scope.partition, *uids), version, attributes)
+
+
+_ROWS = {level: _rows(level) for level in Level}
