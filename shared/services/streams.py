@@ -64,7 +64,7 @@ async def _closed_all(opening: deque[tuple[Item, asyncio.Future[ByteStream]]]) -
     Starlette cancels a request whose client left again at each of its awaits, so that it could not wait for anything
     here.
     """
-    closing = asyncio.create_task(_closed([chunks for _, chunks in opening]))
+    closing = asyncio.get_running_loop().create_task(_closed([chunks for _, chunks in opening]))
     opening.clear()
     _closing.add(closing)
     closing.add_done_callback(_closing.discard)

@@ -36,6 +36,7 @@ from shared.storage.azure import AzureBlobs
 from shared.storage.blobs import document_blob
 from shared.storage.credentials import blob_service
 from shared.versions import RULES
+from shared.web.urls import Urls
 from tests.factories import part10
 from tests.integration.index_samples import server_sql
 
@@ -511,10 +512,10 @@ async def test_search(backend: Backend, is_consolidated: bool) -> None:
         await put(backend, 5, ImageComments="wanted")
 
     query = Query(Level.INSTANCE, STUDY, include=("00204000", "7FE00010", "00083002"))
-    found, _ = await search(query, RULES["2"], OTHER, backend)
+    found = await search(query, RULES["2"], Urls(OTHER).path, backend)
 
-    assert len(found) == 5 + is_consolidated
-    for one in found:
+    assert len(found.datasets) == 5 + is_consolidated
+    for one in found.datasets:
         assert one["00204000"]["Value"] == ["wanted"]
         assert one["00083002"]["Value"] == ["1.2.840.10008.1.2.1"]
         assert one["7FE00010"]["BulkDataURI"].startswith(f"{OTHER}/studies/1.2/series/1.2.3/instances/1.2.3.")
