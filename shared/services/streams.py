@@ -72,8 +72,8 @@ async def _closed_all(opening: deque[tuple[Item, asyncio.Future[ByteStream]]]) -
 
 
 async def _closed(opening: list[asyncio.Future[ByteStream]]) -> None:
-    while opening:
-        await _closed_one(opening.pop())
+    for chunks in opening:
+        await _closed_one(chunks)
 
 
 async def _closed_one(chunks: asyncio.Future[ByteStream]) -> None:
