@@ -86,6 +86,7 @@ def app_settings(
         **defaults,
         **environment,
         "PYTHON_ENABLE_INIT_INDEXING": "1",
+        "LISTEN_ADDRESS": options.host,  # what is true, not what someone says
     }
 
 

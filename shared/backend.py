@@ -13,12 +13,12 @@ from shared.index import partitions
 from shared.index.database import Index, open_index
 from shared.model import Partition
 from shared.settings import Settings, read_settings
+from shared.storage.audit_table import AuditTable
 from shared.storage.blobs import BlobStore, RecordStore
+from shared.turns import Turns
 
 _MAX_REMEMBERED = 10_000
 _YOUNG_CONTAINERS = 10_000
-_DECODED_AT_ONCE = 2
-"""A frame may take hundreds of megabytes while it is decoded."""
 
 
 def _now() -> datetime:
@@ -33,10 +33,13 @@ class Backend:
     ----------
     now
         The clock.
+    audit
+        Where audit records are kept beside the log; None where there is no Table Storage.
     long_header
         Held by the Store that works on a long header: memory is for one at a time.
     decoding
-        Held while pixel data is decoded or encoded: processors and memory are for a few at a time.
+        Held while pixel data is decoded or encoded: processors and memory are for a few at a time, since a frame may
+        take hundreds of megabytes.
     """
 
     settings: Settings
@@ -44,8 +47,9 @@ class Backend:
     blobs: BlobStore
     records: RecordStore
     now: Callable[[], datetime] = _now
+    audit: AuditTable | None = None
     long_header: asyncio.Lock = field(default_factory=asyncio.Lock)
-    decoding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DECODED_AT_ONCE))
+    decoding: Turns = field(default_factory=Turns)
     _partitions: dict[str, Partition] = field(default_factory=dict)
     _beside: set[asyncio.Task[object]] = field(default_factory=set)
 
@@ -75,6 +79,8 @@ class Backend:
         await self.index.close()
         await self.blobs.close()
         await self.records.close()
+        if self.audit is not None:
+            await self.audit.close()
 
     def _remember(self, found: Partition | None) -> Partition | None:
         """Keep what was found: partitions are never removed."""
@@ -97,7 +103,19 @@ def backend() -> Backend:
 def open_backend(settings: Settings) -> Backend:
     """Return a backend over the storage that *settings* name."""
     blobs, records = _stores(settings)
-    return Backend(settings, open_index(settings.dicom_sql_url), blobs, records)
+    decoding = Turns(settings.decoding_at_once, settings.decoding_queue)
+    index = open_index(settings.dicom_sql_url)
+    return Backend(settings, index, blobs, records, audit=_audit_table(settings), decoding=decoding)
+
+
+def _audit_table(settings: Settings) -> AuditTable | None:
+    if settings.dicom_storage_folder:
+        return None
+    from shared.storage.azure_audit import AzureAuditTable
+    from shared.storage.credentials import table_service
+
+    connection, client_id = settings.dicom_storage_connection_string, settings.dicom_identity_client_id
+    return AzureAuditTable(table_service(connection, settings.dicom_table_url, client_id))
 
 
 def _stores(settings: Settings) -> tuple[BlobStore, RecordStore]:

@@ -18,7 +18,20 @@ class UrlTooLong(DicomwebError):
 
 
 class Unauthorized(DicomwebError):
-    """No token, or one that does not hold."""
+    """No token, or one that does not hold.
+
+    Parameters
+    ----------
+    authority
+        Who gives tokens: a URL; "" where nobody does.
+    is_refused
+        Whether there was a token.
+    """
+
+    def __init__(self, problem: str, authority: str = "", *, is_refused: bool = True) -> None:
+        super().__init__(problem)
+        self.authority = authority
+        self.is_refused = is_refused
 
 
 class Forbidden(DicomwebError):
@@ -39,6 +52,14 @@ class NotDecodable(NotAcceptable):
 
 class Conflict(DicomwebError):
     """The state of the resource forbids it: it exists already, or it changed since it was read."""
+
+
+class UrlTooLong(DicomwebError):
+    """Path and query are over the limit."""
+
+
+class HeaderTooLarge(DicomwebError):
+    """The header has too many fields, or too many bytes."""
 
 
 class PayloadTooLarge(DicomwebError):
@@ -72,3 +93,19 @@ class DependencyFailed(DicomwebError):
 
 class Unavailable(DicomwebError):
     """Our storage or database does not answer, or asks to be called later."""
+
+
+class Busy(Unavailable):
+    """There is more to do than this process can; `retry_after_s` says when to come again."""
+
+    def __init__(self, problem: str, retry_after_s: int = 1) -> None:
+        super().__init__(problem)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(DicomwebError):
+    """The caller has used up what is allowed at a time; `retry_after_s` says when there is more."""
+
+    def __init__(self, problem: str, retry_after_s: int = 1) -> None:
+        super().__init__(problem)
+        self.retry_after_s = retry_after_s

@@ -323,3 +323,5 @@ class Action(Enum):
     READ = "read"
     WRITE = "write"
     DELETE = "delete"
+    EXPORT = "export"
+    MANAGE_QUERY_TAGS = "manageExtendedQueryTags"

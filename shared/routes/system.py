@@ -1,4 +1,4 @@
-"""What is asked of the service itself: its health (health-and-ops.md)."""
+"""What is asked of the service itself: its health, what it offers, and whether a page may call (health-and-ops.md)."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -12,13 +12,53 @@ from starlette.responses import Response
 
 from shared.backend import backend
 from shared.errors import DicomwebError
+from shared.versions import rules_of
+from shared.web import openapi
+from shared.web.cors import cors_of
+from shared.web.endpoint import ROUTES, open_route
 
 blueprint = func.Blueprint()
 
 
-@blueprint.function_name("check_health")
-@blueprint.route(route="health/check", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS, trigger_arg_name="request")
-async def check_health(request: Request) -> Response:  # noqa: ARG001 - the worker passes it by name
+@open_route(blueprint, "OPTIONS", "health/{*path}")
+async def answer_preflight_of_health(http: Request) -> Response:
+    """Answer a browser that asks whether it may call."""
+    return cors_of(backend().settings).preflight(http.headers)
+
+
+@open_route(blueprint, "OPTIONS", "v{version}/{*path}")
+async def answer_preflight(http: Request) -> Response:
+    """Answer a browser that asks whether it may call, for all paths below a version."""
+    return cors_of(backend().settings).preflight(http.headers)
+
+
+@open_route(blueprint, "GET", "v{version}/api.json")
+async def describe_as_json(http: Request) -> Response:
+    """Return the OpenAPI document of a version."""
+    return Response(_document(http), media_type="application/json")
+
+
+@open_route(blueprint, "GET", "v{version}/api.yaml")
+async def describe_as_yaml(http: Request) -> Response:
+    """Return the OpenAPI document of a version as YAML, of which JSON is a part (YAML 1.2 §1.3)."""
+    return Response(_document(http), media_type="application/yaml")
+
+
+@open_route(blueprint, "GET", "swagger")
+async def show_documents(http: Request) -> Response:  # noqa: ARG001 - the page is the same for all
+    """Return a page that shows the documents and sends requests; nothing of it comes from elsewhere."""
+    content, policy = openapi.page()
+    return Response(content, media_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+def _document(http: Request) -> bytes:
+    version = str(http.path_params["version"]).lower()
+    rules, has_partitions = rules_of(version), backend().settings.data_partitions
+    return orjson.dumps(openapi.document(version, rules, ROUTES, has_partitions=has_partitions))
+
+
+@open_route(blueprint, "GET", "health/check")
+async def check_health(http: Request) -> Response:  # noqa: ARG001 - health is the same for all
     """Answer 200 when index and storage answer, else 503."""
     context = backend()
     details = [await _check("Index", context.index.check), await _check("Storage", context.blobs.check)]

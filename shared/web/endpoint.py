@@ -1,8 +1,11 @@
 """Handlers as Azure Functions: `route` registers one, `respond` is the pipeline that every request goes through."""
 
+import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import unquote
@@ -17,26 +20,38 @@ from starlette.responses import Response
 
 from shared.backend import Backend, backend
 from shared.dicom.validation import is_uid
-from shared.errors import DicomwebError, InvalidRequest, PayloadTooLarge
+from shared.errors import Busy, DicomwebError, Forbidden, InvalidRequest, PayloadTooLarge
 from shared.model import DEFAULT_PARTITION, Action, Partition, Scope
+from shared.settings import Settings
+from shared.turns import Admission, admit
 from shared.versions import SUPPORTED, VersionRules, rules_of
+from shared.web import audit
+from shared.web.access import Caller, access_of, require
+from shared.web.cors import cors_of
+from shared.web.limits import budgets_of, check_frames, check_head, check_query
 from shared.web.problems import problem
 from shared.web.streaming import Streaming
-from shared.web.urls import Urls, service_urls
+from shared.web.urls import Urls, client_address, service_urls
 
 # uvicorn's access log in the worker would write query strings, and with them names of patients.
 # A filter, since uvicorn's own configuration of its loggers keeps nothing else.
 logging.getLogger("uvicorn.access").addFilter(lambda _: False)
 logging.getLogger("azure").setLevel(logging.WARNING)
 
+log = logging.getLogger(__name__)
+
 _DRAIN_BYTES = 4 * 2**20
+_POSTPONE_S = 1.0
 _MARKUP = re.compile("<|%3c", re.IGNORECASE)
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call as a handler sees it, after the pipeline's checks; `scope` has the UIDs of the path."""
+    """One call as a handler sees it, after the pipeline's checks; `scope` has the UIDs of the path.
+
+    A route without partitions has the default one, and shows of others only what `caller.within` allows.
+    """
 
     http: HttpRequest
     body: AsyncIterator[bytes]
@@ -44,6 +59,7 @@ class Request:
     partition: Partition
     scope: Scope
     urls: Urls
+    caller: Caller
 
     def headers(self, name: str) -> list[str]:
         """Return all values of a header field, in order."""
@@ -67,16 +83,34 @@ Accepts: TypeAlias = Callable[[list[str]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class _Endpoint:
-    handler: Handler
+class Endpoint:
+    """A route: what HTTP needs to know about it."""
+
+    name: str
+    method: str
+    template: str
     action: Action
+    handler: Handler
     accepts: Accepts | None
+    has_partitions: bool
+
+
+OpenHandler: TypeAlias = Callable[[HttpRequest], Awaitable[Response]]
+
+ROUTES: list[Endpoint] = []
+"""Every route below a version, in the order in which modules register them: the source of the OpenAPI documents."""
 
 
 def route(
-    blueprint: func.Blueprint, method: str, template: str, action: Action, *, accepts: Accepts | None = None
+    blueprint: func.Blueprint,
+    method: str,
+    template: str,
+    action: Action,
+    *,
+    accepts: Accepts | None = None,
+    has_partitions: bool = True,
 ) -> Callable[[Handler], Handler]:
-    """Register a handler for *template* below both bases; its name is the function's name (architecture §4).
+    """Register a handler for *template* below its bases; its name is the function's name (architecture §4).
 
     Parameters
     ----------
@@ -84,23 +118,50 @@ def route(
         What the caller must have the right to do.
     accepts
         Raises `NotAcceptable` for values of `Accept` that the resource cannot answer to; runs before the UID checks.
+    has_partitions
+        Whether paths name a partition where the service has partitions. Where they do not, a caller must have the
+        right in all partitions, but for reading: then the handler leaves out what the caller may not see.
     """
 
     def register(handler: Handler) -> Handler:
-        endpoint, name = _Endpoint(handler, action, accepts), handler.__name__
-        _register(blueprint, method, f"v{{version}}/{template}", name, endpoint)
-        _register(
-            blueprint, method, f"v{{version}}/partitions/{{partition}}/{template}", f"{name}_in_partition", endpoint
-        )
+        name = handler.__name__
+        endpoint = Endpoint(name, method, template, action, handler, accepts, has_partitions)
+        ROUTES.append(endpoint)
+
+        async def answer(http: HttpRequest) -> Response:
+            return await respond(http, endpoint)
+
+        _register(blueprint, method, f"v{{version}}/{template}", name, answer)
+        if has_partitions:
+            partitioned = f"v{{version}}/partitions/{{partition}}/{template}"
+            _register(blueprint, method, partitioned, f"{name}_in_partition", answer)
         return handler
 
     return register
 
 
-def _register(blueprint: func.Blueprint, method: str, template: str, name: str, endpoint: _Endpoint) -> None:
+def open_route(blueprint: func.Blueprint, method: str, template: str) -> Callable[[OpenHandler], OpenHandler]:
+    """Register a handler that everyone may call and that shows nothing of what is stored; it leaves no record."""
+
+    def register(handler: OpenHandler) -> OpenHandler:
+        async def answer(http: HttpRequest) -> Response:
+            try:
+                check_head(http, backend().settings)
+                response = await handler(http)
+            except Exception as error:  # noqa: BLE001 - as in `respond`
+                response = problem(error)
+            return await _finished(response, http, _Body(http))
+
+        _register(blueprint, method, template, handler.__name__, answer)
+        return handler
+
+    return register
+
+
+def _register(blueprint: func.Blueprint, method: str, template: str, name: str, answer: OpenHandler) -> None:
     # A plain signature of its own: the worker reads it, through functools.wraps too.
     async def function(request: HttpRequest) -> Response:
-        return await respond(request, endpoint)
+        return await answer(request)
 
     function.__name__ = name
     methods = ["GET", "HEAD"] if method == "GET" else [method]
@@ -110,59 +171,155 @@ def _register(blueprint: func.Blueprint, method: str, template: str, name: str, 
     blueprint.function_name(name)(trigger(function))
 
 
-async def respond(http: HttpRequest, endpoint: _Endpoint) -> Response:
-    """Answer a request: version, partition, Accept, UIDs, handler, common headers, in this order."""
+async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
+    """Answer a request: version, access, partition, Accept, UIDs, handler, common headers, in this order."""
+    began = time.perf_counter()
+    admit(Admission())
     body = _Body(http)
-    versioned = False
+    call = audit.Call(endpoint.name, endpoint.action, http.method, client_address(http))
+    is_begun, versioned = False, False
     try:
         rules = rules_of(http.path_params["version"])
         versioned = True
-        response = await _handle(http, rules, body, endpoint)
+        context = backend()
+        check_head(http, context.settings)
+        call.custom = audit.custom_headers(http.headers)
+        call.partition, call.uids = _named(http, endpoint)
+        call.caller = await access_of(context.settings).caller_of(http)
+        budgets_of(context.settings).spend(call.caller.subject or call.address)
+        await audit.begin(call, context)
+        is_begun = True
+        response = await _in_time(_handle(http, rules, call.caller, body, endpoint), body, context.settings)
     except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
         versioned = versioned or isinstance(error, InvalidRequest)
         response = problem(error)
-    await body.drain()
-    if http.method == "HEAD" and isinstance(response, Streaming):
-        await response.without_body()
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    response = await _recorded(response, call, began, is_begun=is_begun)
     if versioned:
         response.headers["api-supported-versions"] = SUPPORTED
+    response.headers["X-Correlation-Id"] = call.correlation_id
+    return await _finished(response, http, body)
+
+
+async def _recorded(response: Response, call: audit.Call, began: float, *, is_begun: bool) -> Response:
+    """Return *response*, or another where there must be a record of it and there is none."""
+    try:
+        context = backend()
+        if not is_begun:
+            with suppress(DicomwebError):
+                await audit.begin(call, context)
+        await audit.end(call, response.status_code, round((time.perf_counter() - began) * 1000), context)
+    except Exception as error:  # noqa: BLE001 - as in `respond`
+        if response.status_code < 400:  # noqa: PLR2004 - what failed stays what it is
+            if isinstance(response, Streaming):
+                await response.without_body()
+            return problem(error)
     return response
 
 
-async def _handle(http: HttpRequest, rules: VersionRules, body: "_Body", endpoint: _Endpoint) -> Response:
+async def _finished(response: Response, http: HttpRequest, body: "_Body") -> Response:
+    """Return *response* with the header fields that all have, once the body was read."""
+    await body.drain()
+    if http.method == "HEAD" and isinstance(response, Streaming):
+        await response.without_body()
+    for name, value in _SAFE.items():
+        response.headers.setdefault(name, value)
+    if response.media_type != _PDF:
+        response.headers.setdefault("Content-Security-Policy", _POLICY)
+    with suppress(Exception):
+        # Without settings there are none of CORS either.
+        fields = cors_of(backend().settings).fields(http.headers)
+        if "vary" in response.headers and "Vary" in fields:
+            response.headers.add_vary_header(fields.pop("Vary"))
+        response.headers.update(fields)
+    return response
+
+
+_PDF = "application/pdf"
+_SAFE = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'; frame-ancestors 'self'"
+)
+"""For whatever a stored document turns out to be; readers of PDF need scripts of their own."""
+
+
+async def _in_time(answering: Awaitable[Response], body: "_Body", settings: Settings) -> Response:
+    """Return the answer, or raise `Busy` when it has not begun within the time that there is after the last byte."""
+    try:
+        async with asyncio.timeout(settings.answer_within_s) as deadline:
+            body.postpones(deadline, settings.answer_within_s)
+            return await answering
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise Busy(f"The answer did not begin within {settings.answer_within_s} seconds.") from error
+
+
+async def _handle(
+    http: HttpRequest, rules: VersionRules, caller: Caller, body: "_Body", endpoint: Endpoint
+) -> Response:
+    context = backend()
+    require(caller, endpoint.action, everywhere=not endpoint.has_partitions and endpoint.action is not Action.READ)
     if _MARKUP.search(http.url.query):
         raise InvalidRequest("The query string holds '<', which is not allowed.")
-    context = backend()
+    check_query(_query(http), context.settings)
+    check_frames(str(http.path_params.get("frames", "")), context.settings)
     body.limit(context.settings.max_request_bytes)
     name = http.path_params.get("partition")
-    partition = await _partition(name, context)
+    partition = await _partition(name, caller, endpoint, context)
     if partition is None and endpoint.action is not Action.WRITE:
-        raise InvalidRequest("There is no partition of this name.")
+        raise InvalidRequest(_NO_PARTITION)
     if endpoint.accepts is not None:
         endpoint.accepts(_accept(http))
-    uids = [_uid(http, level) for level in ("study", "series", "instance")]
+    uids = [_uid(http, level) for level in _LEVELS]
     if partition is None:  # only now, when nothing of the path or Accept can refuse the request any more
         partition = await context.add_partition(str(name))
     scope = Scope(partition.key, *uids)
     path = f"/v{http.path_params['version']}" + ("" if name is None else f"/partitions/{partition.name}")
-    urls = service_urls(http, context.settings.public_url, path)
-    return await endpoint.handler(Request(http, body, rules, partition, scope, urls), context)
+    urls = service_urls(http, context.settings, path)
+    return await endpoint.handler(Request(http, body, rules, partition, scope, urls, caller), context)
 
 
-async def _partition(name: str | None, context: Backend) -> Partition | None:
-    """Return the partition that a path names, None when it does not exist yet (data-partitions.md)."""
+_LEVELS = ("study", "series", "instance")
+_NO_PARTITION = "There is no partition of this name."
+
+
+async def _partition(name: str | None, caller: Caller, endpoint: Endpoint, context: Backend) -> Partition | None:
+    """Return the partition that a path names, None when it does not exist yet (data-partitions.md).
+
+    For who may not read a partition it is as if it did not exist; who may not write is told so whether it does or not.
+    """
+    if not endpoint.has_partitions:
+        return DEFAULT_PARTITION
     if (name is not None) != context.settings.data_partitions:
         raise InvalidRequest(
             "This service has data partitions: paths begin with /partitions/{name}."
             if name is None
             else "This service has no data partitions: paths have no /partitions/{name}."
         )
-    if name is None:
-        return DEFAULT_PARTITION
-    if not _PARTITION_NAME.fullmatch(name):
+    known = DEFAULT_PARTITION.name if name is None else name
+    if not _PARTITION_NAME.fullmatch(known):
         raise InvalidRequest("A partition's name is 1 to 64 of the characters A-Z a-z 0-9 . - _")
-    return await context.find_partition(name)
+    if not caller.may(endpoint.action, known):
+        if name is None or endpoint.action is Action.WRITE or caller.may(Action.READ, known):
+            raise Forbidden("Your roles do not allow you to do this here.")
+        raise InvalidRequest(_NO_PARTITION)
+    return DEFAULT_PARTITION if name is None else await context.find_partition(name)
+
+
+def _named(http: HttpRequest, endpoint: Endpoint) -> tuple[str, dict[str, str]]:
+    """Return the partition and the UIDs that a request names, where they are such, for its audit records."""
+    partition = str(http.path_params.get("partition", ""))
+    named = {level: str(http.path_params.get(level, "")) for level in _LEVELS}
+    if endpoint.template == _BY_QUERY:
+        query = dict(reversed(_query(http)))
+        named = {level: query.get(name, "") for level, name in zip(_LEVELS, _UIDS_OF_QUERY, strict=True)}
+    uids = {level: text.rstrip(" ") for level, text in named.items()}
+    found = {level: text for level, text in uids.items() if text and is_uid(text)}
+    return partition if _PARTITION_NAME.fullmatch(partition) else "", found
+
+
+_BY_QUERY = "wado"
+_UIDS_OF_QUERY = ("studyuid", "seriesuid", "objectuid")
 
 
 def _query(http: HttpRequest) -> list[tuple[str, str]]:
@@ -198,12 +355,20 @@ class _Body:
         self._declared = http.headers.get("content-length", "")
         self._limit = 0
         self._received = 0
+        self._deadline: asyncio.Timeout | None = None
+        self._within_s = 0
+        self._postponed_at = 0.0
 
     def limit(self, limit: int) -> None:
         """Bound the body to *limit* bytes and refuse one that says it is longer."""
         self._limit = limit
         if self._declared.isdigit() and int(self._declared) > limit:
             raise self._too_large()
+
+    def postpones(self, deadline: asyncio.Timeout, within_s: int) -> None:
+        """Let what arrives put *deadline* off: *within_s* counts from the last byte."""
+        self._deadline, self._within_s = deadline, within_s
+        self._postponed_at = asyncio.get_running_loop().time()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -213,6 +378,10 @@ class _Body:
         self._received += len(chunk)
         if self._received > self._limit:
             raise self._too_large()
+        now = asyncio.get_running_loop().time()
+        if self._deadline is not None and now - self._postponed_at > _POSTPONE_S and not self._deadline.expired():
+            self._deadline.reschedule(now + self._within_s)
+            self._postponed_at = now
         return chunk
 
     async def drain(self) -> None:

@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from shared.model import ByteStream
+from shared.turns import admission, admit
 from shared.web.ranges import byte_range, is_current, is_known
 
 FRESH = "private, no-cache"
@@ -28,9 +29,11 @@ class Streaming(StreamingResponse):
     ) -> None:
         super().__init__(body, status, headers=headers, media_type=media_type)
         self._body = body
+        self._admission = admission()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it (ASGI)."""
+        """Send it (ASGI); the worker does that in another task than the handler's."""
+        admit(self._admission)
         try:
             await super().__call__(scope, receive, send)
         finally:

@@ -1,10 +1,27 @@
-"""URLs that answers name: of studies, series and instances, behind a proxy too (common.md, "Response headers")."""
+"""URLs that answers name: of studies, series and instances, behind a proxy too (common.md, "Response headers").
 
+What is in a request's header changes URLs in the answer to that request and nothing else: none of them is stored
+or signed. Who sends URLs elsewhere takes `PUBLIC_URL`.
+"""
+
+import re
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from shared.errors import InvalidRequest
 from shared.model import InstanceKey, Scope
+from shared.settings import Settings, words
+
+Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
+
+_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+_PREFIX = re.compile(r"/?([A-Za-z0-9._~$-]{1,128}(/[A-Za-z0-9._~$-]{1,128}){0,15})?/?")
+_SCHEMES = ("http", "https")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +49,71 @@ class Urls:
         return f"{self.base}/studies/{key.study}/series/{key.series}/instances/{key.instance}"
 
 
-def service_urls(request: Request, public_url: str, path: str) -> Urls:
+def service_urls(request: Request, settings: Settings, path: str) -> Urls:
     """Return the URLs as the client of *request* can use them.
 
-    The worker sees its own address in the request's URL, so the host comes from *public_url* when a deployment
-    sets it, else from the headers that the Functions host forwards, else from `Host`.
+    The worker sees its own address in the request's URL, so the host comes from `PUBLIC_URL` when a deployment sets
+    it, else from `X-Forwarded-Host`, which the Functions host sends too, else from `Host`. Where proxies are
+    configured, only what they send counts, and goes before `PUBLIC_URL`.
 
     Parameters
     ----------
     path
-        Version and partition as in the request: `/v2` or `/v2/partitions/a`.
+        Version and partition as in the request: `/v2` or `/v2/partitions/a`; `X-Forwarded-Prefix` takes its place.
+
+    Raises
+    ------
+    InvalidRequest
+        A field that counts is no host, scheme or path.
     """
-    headers = request.headers
-    root = public_url.rstrip("/")
-    if not root:
-        scheme = _first(headers.get("x-forwarded-proto", "")) or request.url.scheme
-        host = _first(headers.get("x-forwarded-host", "")) or headers.get("host", "")
-        root = f"{scheme}://{host}"
-    return Urls(root + path)
+    networks = _networks(settings.trusted_proxies)
+    is_trusted = is_proxy(request, networks)
+    given = urlsplit(settings.public_url)
+    if given.netloc and not is_trusted:
+        return Urls(settings.public_url.rstrip("/") + path)
+    hosts, schemes, prefixes = (_values(request, name) for name in ("host", "proto", "prefix"))
+    if given.netloc:
+        # The Functions host writes Host behind what a proxy sent, so the last one says nothing about the proxy.
+        hosts, schemes = [*hosts[:-1], given.netloc], [given.scheme]
+    elif networks and not is_trusted:
+        hosts, schemes, prefixes = hosts[-1:], schemes[-1:], []
+    host, scheme, prefix = (
+        next(iter(values), default)
+        for values, default in (
+            (hosts, request.headers.get("host", "")),
+            (schemes, request.url.scheme),
+            (prefixes, given.path.rstrip("/") + path),
+        )
+    )
+    if not _HOST.fullmatch(host) or scheme not in _SCHEMES or not (_PREFIX.fullmatch(prefix) or not prefixes):
+        raise InvalidRequest("Host, or a field X-Forwarded-Host, -Proto or -Prefix, has no usable value.")
+    below = prefix.strip("/")
+    return Urls(f"{scheme}://{host}/{below}" if below else f"{scheme}://{host}")
 
 
-def _first(values: str) -> str:
-    """Return the first of a comma list: each proxy on the way appends its own."""
-    return values.split(",", maxsplit=1)[0].strip()
+def client_address(request: Request) -> str:
+    """Return the address that the request came from: the last one that the Functions host names."""
+    peer = request.client.host if request.client else ""
+    sent = next(iter(_values(request, "for")[-1:]), peer)
+    # The platform adds a port.
+    return sent.rpartition(":")[0] if sent.count(":") == 1 else sent
+
+
+def is_proxy(request: Request, networks: Networks) -> bool:
+    """Whether the request was sent by one of our proxies."""
+    try:
+        sender = ip_address(client_address(request))
+    except ValueError:
+        return False
+    return any(sender in network for network in networks)
+
+
+@lru_cache(maxsize=8)
+def _networks(trusted_proxies: str) -> Networks:
+    return tuple(ip_network(network) for network in words(trusted_proxies))
+
+
+def _values(request: Request, name: str) -> list[str]:
+    """Return the values of an X-Forwarded field: each proxy on the way appends its own."""
+    fields = request.headers.getlist(f"x-forwarded-{name}")
+    return [value.strip() for field in fields for value in field.split(",") if value.strip()]

@@ -11,6 +11,8 @@ from pydicom.datadict import dictionary_description
 from shared.dicom.attributes import COMPUTED, INDEXED_BY_REFERENCE, KEYS, keyword_of
 from shared.dicom.external import VRS
 from shared.dicom.reports import FailureReason, WarningReason
+from shared.grants import REFERENCE_ROLES
+from shared.model import Action
 from shared.settings import Settings, defaults
 from shared.versions import RULES
 from shared.web.problems import STATUS_OF
@@ -43,9 +45,12 @@ def _section(number: str) -> str:
 
 
 def test_routes() -> None:
-    """The table of resources has each route of the app, and no other; health stands below it."""
-    assert set(_ROUTE.findall(_section("1.1"))) | {("GET", "health/check")} == _routes()
-    assert "GET `health/check`" in _section("1.1")
+    """The table of resources has each route of the app, and no other; those of no version stand below it."""
+    unversioned = {("GET", "health/check"), ("GET", "swagger")}
+    preflights = {("OPTIONS", "{*path}"), ("OPTIONS", "health/{*path}")}
+
+    assert set(_ROUTE.findall(_section("1.1"))) | unversioned | preflights == _routes()
+    assert "GET `health/check` and `swagger`" in _section("1.1")
 
 
 def test_versions() -> None:
@@ -66,6 +71,13 @@ def test_no_other_setting() -> None:
     assert {name for row in names for name in re.findall("`([A-Z_]+)`", row)} == set(defaults())
 
 
+def test_roles() -> None:
+    """The roles that count without a policy are those of the service."""
+    stated = set(re.findall(r"^\| `([A-Za-z ]+)` \| (all|read) \|$", _section("8.2"), re.MULTILINE))
+
+    assert stated == {(one.value, "read" if one.actions == {Action.READ} else "all") for one in REFERENCE_ROLES}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -73,6 +85,7 @@ def test_no_other_setting() -> None:
         ("MAX_INSTANCE_BYTES", "4 GiB"),
         ("MAX_COMPOSED_BYTES", "64 MiB"),
         ("BATCH_BYTES", "8 MiB"),
+        ("MAX_HEADER_BYTES", "64 KiB"),
     ],
 )
 def test_size(name: str, text: str) -> None:
@@ -80,10 +93,12 @@ def test_size(name: str, text: str) -> None:
     number, unit = text.split()
 
     assert f"| `{name}` | {text} |" in _section("1.2")
-    assert defaults()[name] == int(number) * {"MiB": 2**20, "GiB": 2**30}[unit]
+    assert defaults()[name] == int(number) * {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
 
 
-@pytest.mark.parametrize("name", ["BLOB_CONCURRENCY", "READ_AHEAD", "DELETE_AFTER_S", "RESERVATION_EXPIRES_S"])
+@pytest.mark.parametrize(
+    "name", [name for name, default in defaults().items() if type(default) is int and not name.endswith("_BYTES")]
+)
 def test_number(name: str) -> None:
     """The defaults of other numbers are those of the service."""
     assert f"| `{name}` | {defaults()[name]:,} |" in _section("1.2")
@@ -106,10 +121,10 @@ def test_reasons() -> None:
 
 
 def test_statuses() -> None:
-    """Every status that an error of a Store can have is in the table; 401, 403, 404 and 414 are none of a Store."""
+    """Every status that an error of a Store can have is in the table; 404 is none of a Store."""
     stated = {int(code) for code in re.findall(r"^\| (\d{3}) \|", _section("3.4"), re.MULTILINE)}
 
-    assert stated == {200, 202, 204, 409, 500} | ({int(one) for one in STATUS_OF.values()} - {401, 403, 404, 414})
+    assert stated == {200, 202, 204, 409, 500} | ({int(one) for one in STATUS_OF.values()} - {404})
 
 
 @pytest.mark.parametrize("name", [EXPIRY_TIME, EXPIRY_OPTION, EXPIRY_LEVEL])

@@ -59,6 +59,15 @@ ROUTES = [
 ]
 """What is offered at both bases: with the name of a partition and without."""
 
+WITHOUT_PARTITIONS = [
+    # health-and-ops.md, "CORS": the question that browsers ask before they call
+    ("OPTIONS", "{*path}"),
+    # common.md, "Path layout"
+    ("GET", "api.json"),
+    ("GET", "api.yaml"),
+]
+"""What is offered below the version alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
@@ -98,8 +107,9 @@ def test_both_bases(method: str, template: str) -> None:
 
 
 def test_nothing_unlisted() -> None:
-    """Every versioned function is in the table above, so that no route goes untested."""
+    """Every versioned function is in the tables above, so that no route goes untested."""
     listed = {(method, base + template) for method, template in ROUTES for base in (_BASE, _PARTITION_BASE)}
+    listed |= {(method, _BASE + template) for method, template in WITHOUT_PARTITIONS}
 
     assert {(one.method, one.template) for one in TRIGGERS if one.template.startswith("v{")} == listed
 
@@ -128,7 +138,7 @@ def test_http_function(function: Function) -> None:
     assert signature.return_annotation is Response
     assert trigger["name"] == "request"
     assert trigger["authLevel"].lower() == "anonymous"
-    assert trigger["methods"] in (["GET", "HEAD"], ["GET"], ["POST"], ["PUT"], ["DELETE"])
+    assert trigger["methods"] in (["GET", "HEAD"], ["POST"], ["PUT"], ["DELETE"], ["OPTIONS"])
 
 
 @pytest.mark.parametrize("one", TRIGGERS, ids=lambda one: one.name)

@@ -11,20 +11,22 @@ import pytest
 _ROOT = Path(__file__).parents[2]
 _OURS = ("shared", "localhost", "bench", "tests", "function_app")
 
-VALUES = ("errors", "model", "versions", "settings")
+VALUES = ("errors", "model", "versions", "settings", "grants")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "model": ("errors",),
     "versions": ("model", "errors"),
-    "settings": ("model", "errors"),
+    "grants": ("model", "errors"),
+    "settings": ("model", "errors", "grants"),
     "dicom": ("model", "errors"),
     "threads": (),
+    "turns": ("errors",),
     "index": ("dicom", "model", "errors", "threads"),
     "storage": ("model", "errors", "threads"),
-    "backend": ("index", "storage", *VALUES),
+    "backend": ("index", "storage", "turns", *VALUES),
     "services": ("dicom", "index", "storage", "backend", *VALUES),
-    "web": ("dicom", "backend", *VALUES),
+    "web": ("dicom", "backend", "turns", *VALUES),
     "check": ("services", "index", "backend", *VALUES),
     # Departs from the table: the response dataset of a Store is made, and written, where its URLs are known.
     "routes": (
@@ -55,12 +57,14 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "index": ("sqlalchemy", "alembic", "orjson"),
     "index.database": ("azure.identity", "pyodbc", "sqlite3"),
     "storage.azure": ("azure.core", "azure.storage.blob", "azure.data.tables"),
+    "storage.azure_audit": ("azure.core", "azure.data.tables"),
     "storage.credentials": ("azure.core", "azure.storage.blob", "azure.data.tables", "azure.identity"),
     "services": ("orjson",),
     "web": ("starlette", "orjson"),
     "check": ("orjson",),
     "web.endpoint": ("azure.functions", "azurefunctions.extensions.http.fastapi"),
-    "web.access": ("jwt",),
+    "web.tokens": ("jwt",),
+    "web.keys": ("jwt", "cryptography", "aiohttp"),
     "routes": ("azure.functions", "starlette", "orjson"),
 }
 """Packages that a layer, or one module of it, may use beside the standard library.

@@ -3,8 +3,10 @@
 import pytest
 from starlette.requests import Request
 
+from shared.errors import InvalidRequest
 from shared.model import InstanceKey
-from shared.web.urls import Urls, service_urls
+from shared.settings import Settings
+from shared.web.urls import Urls, client_address, service_urls
 
 _PATH = "/v2/partitions/a"
 
@@ -24,6 +26,15 @@ def request(**headers: str) -> Request:
     )
 
 
+def settings(public_url: str = "", trusted_proxies: str = "") -> Settings:
+    return Settings(
+        dicom_sql_url="sqlite:///x",
+        dicom_storage_folder="x",
+        public_url=public_url,
+        trusted_proxies=trusted_proxies,
+    )
+
+
 @pytest.mark.parametrize(
     ("headers", "root"),
     [
@@ -40,13 +51,14 @@ def request(**headers: str) -> Request:
 )
 def test_as_addressed(headers: dict[str, str], root: str) -> None:
     """The host is the outermost that the client addressed, never that of the worker."""
-    assert service_urls(request(**headers), "", _PATH).base == f"{root}{_PATH}"
+    assert service_urls(request(**headers), settings(), _PATH).base == f"{root}{_PATH}"
 
 
 @pytest.mark.parametrize("public_url", ["https://pacs.example/dicom", "https://pacs.example/dicom/"])
 def test_public_url(public_url: str) -> None:
     """What the deployment says wins over every header field."""
-    urls = service_urls(request(host="a", x_forwarded_host="b", x_forwarded_proto="http"), public_url, _PATH)
+    sent = request(host="a", x_forwarded_host="b", x_forwarded_proto="http", x_forwarded_prefix="/x")
+    urls = service_urls(sent, settings(public_url=public_url), _PATH)
 
     assert urls.base == f"https://pacs.example/dicom{_PATH}"
     assert urls.host == "pacs.example"
@@ -62,3 +74,63 @@ def test_resources() -> None:
         == "http://h:1/v2/partitions/a/studies/1.2/series/1.3/instances/1.4"
     )
     assert urls.host == "h:1"
+
+
+_PROXY, _OTHER = "10.1.2.3", "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "headers", "base"),
+    [
+        ("", {"for": _PROXY, "host": "outer, inner", "proto": "https, http"}, "https://outer/v2/partitions/a"),
+        ("", {"for": f"{_OTHER}, {_PROXY}:5555", "host": "outer, inner"}, "http://outer/v2/partitions/a"),
+        ("", {"for": _PROXY, "host": "outer, inner", "prefix": "/pacs/"}, "http://outer/pacs"),
+        ("", {"for": _PROXY, "host": "inner", "prefix": "/"}, "http://inner"),
+        ("", {"for": _OTHER, "host": "outer, inner", "proto": "https, http"}, "http://inner/v2/partitions/a"),
+        ("", {"for": f"{_PROXY}, {_OTHER}", "host": "outer, inner"}, "http://inner/v2/partitions/a"),
+        ("", {"for": _OTHER, "host": "inner", "prefix": "/pacs"}, "http://inner/v2/partitions/a"),
+        ("https://p/d", {"for": _PROXY, "host": "outer, inner"}, "https://outer/d/v2/partitions/a"),
+        ("https://p/d", {"for": _PROXY, "host": "inner"}, "https://p/d/v2/partitions/a"),
+        ("https://p/d", {"for": _PROXY, "host": "inner", "prefix": "/pacs"}, "https://p/pacs"),
+        ("https://p/d", {"for": _OTHER, "host": "outer, inner", "prefix": "/pacs"}, "https://p/d/v2/partitions/a"),
+    ],
+)
+def test_trusted_proxies(public_url: str, headers: dict[str, str], base: str) -> None:
+    """Where proxies are configured what they send counts, and nothing that others do; the last hop is the sender."""
+    sent = request(**{f"x_forwarded_{name}": value for name, value in headers.items()}, host="worker")
+
+    assert service_urls(sent, settings(public_url, "10.1.0.0/16"), _PATH).base == base
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": 'a" evil="'},
+        {"host": "a/b"},
+        {"host": "a@b"},
+        {"host": "[::1"},
+        {"host": ""},
+        {"host": "h", "x_forwarded_host": "a b"},
+        {"host": "h", "x_forwarded_host": "a?x"},
+        {"host": "h", "x_forwarded_proto": "javascript"},
+        {"host": "h", "x_forwarded_prefix": "//evil.example"},
+        {"host": "h", "x_forwarded_prefix": "/a%0d%0ab"},
+    ],
+    ids=str,
+)
+def test_injection(headers: dict[str, str]) -> None:
+    """What is no host, scheme or path gets into no URL and no header field."""
+    with pytest.raises(InvalidRequest):
+        service_urls(request(**headers), settings(), _PATH)
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [("", "192.0.2.1"), (_OTHER, _OTHER), (f"1.1.1.1, {_OTHER}:443", _OTHER), ("2001:db8::1", "2001:db8::1")],
+)
+def test_client_address(forwarded: str, address: str) -> None:
+    """A caller's address is what the host saw, not what a client says of itself."""
+    sent = request(x_forwarded_for=forwarded)
+    sent.scope["client"] = ("192.0.2.1", 1)
+
+    assert client_address(sent) == address
