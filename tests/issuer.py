@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -15,8 +16,9 @@ from jwt.algorithms import RSAAlgorithm
 AUDIENCE = "api://dicom"
 
 
-def new_key() -> RSAPrivateKey:
-    """Return a key to sign with."""
+@cache
+def key_of(name: str) -> RSAPrivateKey:  # noqa: ARG001 - it tells keys apart
+    """Return a key to sign with; each name has its own."""
     return generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -30,7 +32,7 @@ class Issuer:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.keys: dict[str, RSAPrivateKey] = {"one": new_key()}
+        self.keys: dict[str, RSAPrivateKey] = {"one": key_of("one")}
         self.fetches = 0
         self.is_down = False
 
@@ -60,7 +62,8 @@ class Issuer:
     def token(self, *roles: str, key: Any = None, key_id: str = "one", algorithm: str = "RS256", **changes: Any) -> str:
         """Return a signed token."""
         signing = self.keys["one"] if key is None else key
-        return jwt.encode(self.claims(roles, **changes), signing, algorithm, headers={"kid": key_id})
+        headers = {"kid": key_id} if key_id else None
+        return jwt.encode(self.claims(roles, **changes), signing, algorithm, headers)
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def issuing() -> Iterator[Issuer]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         known.append(Issuer(f"http://127.0.0.1:{server.server_port}"))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield known[0]
         server.shutdown()
 

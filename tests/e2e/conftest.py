@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,24 @@ class Service:
 
 
 @contextmanager
-def running(storage: str, data: Path, **settings: str) -> Iterator[str]:
-    """Run the local host on a free port and give its root URL; it must end by itself when asked to."""
+def running(storage: str, data: Path, log: Path | None = None, /, **settings: str) -> Iterator[str]:
+    """Run the local host on a free port and give its root URL; it must end by itself when asked to.
+
+    Parameters
+    ----------
+    log
+        Where what it logs goes; the tests' own standard error unless told.
+    """
     environment = os.environ | {"PORT": "0", "STORAGE": storage, "DATA": str(data), "WORKERS": "1"} | settings
-    process = subprocess.Popen(
-        [sys.executable, "-m", "localhost"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-    )
+    with log.open("wb") if log else nullcontext() as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "localhost"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()

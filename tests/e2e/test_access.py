@@ -13,7 +13,7 @@ import pytest
 from shared.model import Action
 from tests.e2e.conftest import running
 from tests.factories import part10
-from tests.issuer import Issuer, bearer, issuing, new_key
+from tests.issuer import Issuer, bearer, issuing, key_of
 from tests.unit.test_function_app import ROUTES
 
 pytestmark = pytest.mark.skipif("DICOMWEB_URL" in os.environ, reason="a deployment does not trust the tests' issuer")
@@ -75,7 +75,7 @@ def path_of(template: str) -> str:
 
 
 _CASES = [pytest.param(method, path_of(template), id=f"{method} {template}") for method, template in ROUTES]
-_FOREIGN = new_key()
+_FOREIGN = key_of("other")
 
 
 def refused_tokens(issuer: Issuer) -> dict[str, str]:
@@ -195,7 +195,7 @@ def test_keys_out_of_reach(tmp_path: Path) -> None:
     assert anonymous.status_code == 401
 
 
-def test_new_key(guarded: Guarded) -> None:
+def test_key_of(guarded: Guarded) -> None:
     """Forged key ids make the issuer be asked once at most."""
     before = guarded.issuer.fetches
 
