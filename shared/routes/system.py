@@ -26,6 +26,12 @@ async def answer_preflight_of_health(http: Request) -> Response:
     return cors_of(backend().settings).preflight(http.headers)
 
 
+@open_route(blueprint, "OPTIONS", "swagger")
+async def answer_preflight_of_page(http: Request) -> Response:
+    """Answer a browser that asks whether it may call."""
+    return cors_of(backend().settings).preflight(http.headers)
+
+
 @open_route(blueprint, "OPTIONS", "v{version}/{*path}")
 async def answer_preflight(http: Request) -> Response:
     """Answer a browser that asks whether it may call, for all paths below a version."""

@@ -41,6 +41,7 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 4 * 2**20
+_DRAIN_S = 5
 _POSTPONE_S = 1.0
 _MARKUP = re.compile("<|%3c", re.IGNORECASE)
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -387,11 +388,10 @@ class _Body:
     async def drain(self) -> None:
         """Read on, up to a bound: an answer before the body was read fails in the Functions host."""
         drained = 0
-        try:
-            while drained < _DRAIN_BYTES:
-                drained += len(await anext(self._chunks))
-        except (StopAsyncIteration, ClientDisconnect):
-            pass
+        with suppress(StopAsyncIteration, ClientDisconnect, TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while drained < _DRAIN_BYTES:
+                    drained += len(await anext(self._chunks))
 
     def _too_large(self) -> DicomwebError:
         return PayloadTooLarge(f"The request is larger than {self._limit} bytes, the limit of this service.")

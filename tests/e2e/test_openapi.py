@@ -76,7 +76,7 @@ def test_fuzz(service: Service, tmp_path: Path) -> None:
     options = f"--checks not_a_server_error,status_code_conformance,content_type_conformance --max-examples {_EXAMPLES}"
 
     done = subprocess.run(
-        [command, "run", f"{service.url}/v2/api.json", "--no-color", "--workers", "2", *options.split()],
+        [command, "run", f"{service.url}/v2/api.json", "--no-color", *options.split()],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import InvalidSetting, Settings, defaults, read_settings
+from shared.settings import (
+    WITHOUT_TOKENS,
+    InvalidSetting,
+    Settings,
+    defaults,
+    read_settings,
+    require_access,
+    words,
+)
 
 _SAMPLE = Path(__file__).parents[2] / "local.settings.sample.json"
 _HOST = {
@@ -109,6 +117,22 @@ def test_bad_flag(text: str) -> None:
         (_AZURE | {"DICOM_STORAGE_FOLDER": "", "DICOM_TABLE_URL": ""}, "DICOM_TABLE_URL"),
         (_AZURE | {"DICOM_STORAGE_FOLDER": "", "DICOM_BLOB_URL": "http://secret"}, "DICOM_BLOB_URL"),
         (_AZURE | {"DICOM_STORAGE_FOLDER": "", "DICOM_TABLE_URL": "secret"}, "DICOM_TABLE_URL"),
+        ({"AUTH_ISSUERS": "https://issuer.example"}, "AUTH_AUDIENCES"),
+        ({"AUTH_ISSUERS": "http://secret.example", "AUTH_AUDIENCES": "x"}, "AUTH_ISSUERS"),
+        ({"AUTH_ISSUERS": "issuer.secret", "AUTH_AUDIENCES": "x"}, "AUTH_ISSUERS"),
+        ({"AUTH_ISSUERS": "https://u:secret@i.example", "AUTH_AUDIENCES": "x"}, "AUTH_ISSUERS"),
+        ({"ACCESS_POLICY": '{"secret": 1}'}, "ACCESS_POLICY is not a JSON array"),
+        ({"ACCESS_POLICY": "secret"}, "ACCESS_POLICY is not JSON"),
+        ({"ACCESS_WITHOUT_TOKENS": "true"}, "ACCESS_WITHOUT_TOKENS"),
+        ({"ACCESS_WITHOUT_TOKENS": WITHOUT_TOKENS.upper()}, "ACCESS_WITHOUT_TOKENS"),
+        (
+            {"ACCESS_WITHOUT_TOKENS": WITHOUT_TOKENS, "AUTH_ISSUERS": "https://i", "AUTH_AUDIENCES": "x"},
+            "either AUTH_ISSUERS or ACCESS_WITHOUT_TOKENS",
+        ),
+        ({"TRUSTED_PROXIES": "10.0.0.1 secret"}, "TRUSTED_PROXIES"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES"),
+        ({"CORS_ORIGINS": "*", "CORS_CREDENTIALS": "true"}, "CORS_ORIGINS"),
+        ({"AUDIT_STRICT": "true"}, "AUDIT_STRICT"),
     ],
 )
 def test_what_cannot_work(changes: dict[str, str], named: str) -> None:
@@ -117,6 +141,43 @@ def test_what_cannot_work(changes: dict[str, str], named: str) -> None:
         read_settings(_LEAST | changes)
 
     assert "secret" not in str(refused.value)
+
+
+_ISSUER = {"AUTH_ISSUERS": "https://i.example/v2.0", "AUTH_AUDIENCES": "a"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_meant"),
+    [
+        ({}, False),
+        (_ISSUER, True),
+        ({"ACCESS_WITHOUT_TOKENS": WITHOUT_TOKENS}, True),
+        ({"LISTEN_ADDRESS": "127.0.0.1"}, True),
+        ({"LISTEN_ADDRESS": "127.1.2.3"}, True),
+        ({"LISTEN_ADDRESS": "::1"}, True),
+        ({"LISTEN_ADDRESS": "localhost"}, True),
+        ({"LISTEN_ADDRESS": "0.0.0.0"}, False),  # noqa: S104 - it is refused
+        ({"LISTEN_ADDRESS": "::"}, False),
+        ({"LISTEN_ADDRESS": "10.0.0.1"}, False),
+        ({"LISTEN_ADDRESS": "localhost.example"}, False),
+        ({"LISTEN_ADDRESS": "127.0.0.1", "WEBSITE_INSTANCE_ID": "azure"}, False),
+    ],
+    ids=str,
+)
+def test_access(changes: dict[str, str], is_meant: bool) -> None:
+    """Without tokens the service is for loopback, never in Azure, unless a sentence says otherwise."""
+    settings = read_settings(_LEAST | changes)
+
+    if is_meant:
+        require_access(settings)
+        return
+    with pytest.raises(InvalidSetting, match="AUTH_ISSUERS"):
+        require_access(settings)
+
+
+def test_words() -> None:
+    """Lists have blanks, commas or both between their words."""
+    assert words(" a, b c,d ") == ["a", "b", "c", "d"]
 
 
 def test_every_setting_says_what_it_means() -> None:
