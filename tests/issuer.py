@@ -35,6 +35,7 @@ class Issuer:
         self.keys: dict[str, RSAPrivateKey] = {"one": key_of("one")}
         self.fetches = 0
         self.is_down = False
+        self.algorithm: str | None = None
 
     def answer(self, path: str) -> Mapping[str, Any] | None:
         """Return the document at *path*."""
@@ -43,7 +44,8 @@ class Issuer:
         if path == "/.well-known/openid-configuration":
             return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
         self.fetches += 1
-        return {"keys": [jwk(key, key_id) for key_id, key in self.keys.items()]}
+        changes = {"alg": self.algorithm} if self.algorithm else {}
+        return {"keys": [jwk(key, key_id, **changes) for key_id, key in self.keys.items()]}
 
     def claims(self, roles: Sequence[str] = (), **changes: Any) -> dict[str, Any]:
         """Return the claims of a token that holds, but for *changes*; None leaves a claim out."""

@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 
 _DRAIN_BYTES = 4 * 2**20
 _DRAIN_S = 5
-_POSTPONE_S = 1.0
 _MARKUP = re.compile("<|%3c", re.IGNORECASE)
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -380,7 +379,9 @@ class _Body:
         if self._received > self._limit:
             raise self._too_large()
         now = asyncio.get_running_loop().time()
-        if self._deadline is not None and now - self._postponed_at > _POSTPONE_S and not self._deadline.expired():
+        # Not for each of thousands of chunks.
+        is_due = now - self._postponed_at > self._within_s / 8
+        if is_due and self._deadline is not None and not self._deadline.expired():
             self._deadline.reschedule(now + self._within_s)
             self._postponed_at = now
         return chunk

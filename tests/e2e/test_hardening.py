@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from shared.settings import WITHOUT_TOKENS
 from tests.e2e.conftest import ROOT, Service, running
+from tests.factories import part10
 from tests.unit.test_function_app import ROUTES
 
 pytestmark = pytest.mark.skipif("DICOMWEB_URL" in os.environ, reason="a deployment has settings of its own")
@@ -116,6 +118,20 @@ def test_time_to_answer(strict: httpx.Client) -> None:
 
     assert head.startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: " in head.lower()
+
+
+def test_slow_upload(strict: httpx.Client) -> None:
+    """A client that is slow but sends may take its time: it counts from the last byte."""
+    file = part10()
+
+    def slowly() -> Iterator[bytes]:
+        for at in range(5):
+            time.sleep(0.4)
+            yield file[at * len(file) // 5 : (at + 1) * len(file) // 5]
+
+    fields = {"Content-Type": "application/dicom", "Accept": "application/dicom+json"}
+
+    assert strict.post("/v2/studies", content=slowly(), headers=fields).status_code == 200
 
 
 def test_budget(tmp_path: Path) -> None:

@@ -191,6 +191,15 @@ async def test_only_key(tokens: Tokens, issuer: Issuer) -> None:
     assert await tokens.claims([f"Bearer {plain}"])
 
 
+async def test_algorithm_of_key(tokens: Tokens, issuer: Issuer) -> None:
+    """Where an issuer says which algorithm a key is for, another one does not hold."""
+    issuer.algorithm = "RS512"
+
+    assert await tokens.claims([f"Bearer {issuer.token(algorithm='RS512')}"])
+    with pytest.raises(Unauthorized):
+        await tokens.claims([f"Bearer {issuer.token(algorithm='RS256')}"])
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -200,14 +209,13 @@ async def test_only_key(tokens: Tokens, issuer: Issuer) -> None:
         b'{"issuer": "https://i.example", "jwks_uri": "http://i.example/keys"}',
         b'{"issuer": "https://i.example", "jwks_uri": "file:///etc/passwd"}',
         b'{"issuer": "https://other.example", "jwks_uri": "https://i.example/keys"}',
-        b'{"issuer": "https://i.example", "jwks_uri": "https://i.example/keys", "keys": []}',
     ],
 )
 async def test_bad_document(document: bytes) -> None:
     """Keys come from where the issuer says, by https, if it is the issuer that was meant."""
 
-    async def fetch(_: str) -> bytes:
-        return document
+    async def fetch(url: str) -> bytes:
+        return document if url.endswith("configuration") else json.dumps({"keys": [jwk(key_of("one"), "one")]}).encode()
 
     with pytest.raises(Unavailable):
         await IssuerKeys("https://i.example", fetch=fetch).find("one")
