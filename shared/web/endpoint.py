@@ -186,7 +186,7 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
         call.custom = audit.custom_headers(http.headers)
         call.partition, call.uids = _named(http, endpoint)
         call.caller = await access_of(context.settings).caller_of(http)
-        budgets_of(context.settings).spend(call.caller.subject or call.address)
+        budgets_of(context.settings).spend((call.caller.issuer, call.caller.subject or call.address))
         await audit.begin(call, context)
         is_begun = True
         response = await _in_time(_handle(http, rules, call.caller, body, endpoint), body, context.settings)

@@ -22,27 +22,27 @@ def caller(claims: dict[str, Any]) -> Caller:
 @pytest.mark.parametrize(
     ("claims", "action", "within"),
     [
-        ({}, Action.READ, set()),
-        ({"roles": ["owner"]}, Action.READ, set()),
-        ({"roles": ["Reader"]}, Action.READ, set()),
-        ({"roles": ["reader"]}, Action.READ, {"clinic-a"}),
-        ({"roles": "reader"}, Action.READ, {"clinic-a"}),
-        ({"roles": ["reader"]}, Action.WRITE, set()),
-        ({"groups": ["g-1", "g-2"]}, Action.DELETE, {"clinic-b", "shared"}),
-        ({"roles": ["reader"], "groups": ["g-1"]}, Action.READ, {"clinic-a", "clinic-b", "shared"}),
-        ({"roles": ["reader"], "groups": ["g-1"]}, Action.WRITE, {"clinic-b", "shared"}),
+        ({}, Action.READ, []),
+        ({"roles": ["owner"]}, Action.READ, []),
+        ({"roles": ["Reader"]}, Action.READ, []),
+        ({"roles": ["reader"]}, Action.READ, ["clinic-a"]),
+        ({"roles": "reader"}, Action.READ, ["clinic-a"]),
+        ({"roles": ["reader"]}, Action.WRITE, []),
+        ({"groups": ["g-1", "g-2"]}, Action.DELETE, ["clinic-b", "shared"]),
+        ({"roles": ["reader"], "groups": ["g-1"]}, Action.READ, ["clinic-a", "clinic-b", "shared"]),
+        ({"roles": ["reader"], "groups": ["g-1"]}, Action.WRITE, ["clinic-b", "shared"]),
         ({"scp": "openid dicom.read"}, Action.READ, None),
         ({"scp": "openid dicom.read", "roles": ["reader"]}, Action.READ, None),
-        ({"scp": "dicom.readers"}, Action.READ, set()),
-        ({"roles": {"reader": True}}, Action.READ, set()),
-        ({"roles": [["reader"], 1, None]}, Action.READ, set()),
-        ({"roles": None}, Action.READ, set()),
+        ({"scp": "dicom.readers"}, Action.READ, []),
+        ({"roles": {"reader": True}}, Action.READ, []),
+        ({"roles": [["reader"], 1, None]}, Action.READ, []),
+        ({"roles": None}, Action.READ, []),
     ],
     ids=str,
 )
-def test_within(claims: dict[str, Any], action: Action, within: set[str] | None) -> None:
+def test_within(claims: dict[str, Any], action: Action, within: list[str] | None) -> None:
     """A caller has the grants whose claim has their value, together, and nothing else; None stands for everywhere."""
-    assert caller(claims).within(action) == within
+    assert caller(claims).within(action) == (None if within is None else set(within))
 
 
 def test_partition_names() -> None:
