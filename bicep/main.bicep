@@ -80,6 +80,12 @@ param dataPartitions bool = false
 @description('Optional. Base of the URLs in answers when the service stands behind another name; empty: as the request was addressed.')
 param publicUrl string = ''
 
+@description('Optional. Issuers of tokens, blanks between; empty: the tenant of the deployment.')
+param authIssuers string = ''
+
+@description('Required. Audiences that tokens must be for, blanks between: the client id of the app registration.')
+param authAudiences string
+
 @description('Optional. Further app settings by name, in place of the defaults in app/settings.bicep. No secrets.')
 param appSettings object = {}
 
@@ -300,6 +306,8 @@ module settings 'app/settings.bicep' = {
     sqlUrl: sql.outputs.DICOM_SQL_URL
     dataPartitions: dataPartitions
     publicUrl: publicUrl
+    authIssuers: empty(authIssuers) ? '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0' : authIssuers
+    authAudiences: authAudiences
     others: appSettings
   }
 }

@@ -54,10 +54,6 @@ class Conflict(DicomwebError):
     """The state of the resource forbids it: it exists already, or it changed since it was read."""
 
 
-class UrlTooLong(DicomwebError):
-    """Path and query are over the limit."""
-
-
 class HeaderTooLarge(DicomwebError):
     """The header has too many fields, or too many bytes."""
 

@@ -34,6 +34,12 @@ param dataPartitions bool
 @description('Required. Base of the URLs in answers, or nothing.')
 param publicUrl string
 
+@description('Required. Issuers of tokens, blanks between.')
+param authIssuers string
+
+@description('Required. Audiences that tokens must be for, blanks between.')
+param authAudiences string
+
 @description('Required. Values in place of those below, by name.')
 param others object
 
@@ -62,6 +68,28 @@ var places = {
 var service = {
   DATA_PARTITIONS: dataPartitions ? 'true' : 'false'
   PUBLIC_URL: publicUrl
+  AUTH_ISSUERS: authIssuers
+  AUTH_AUDIENCES: authAudiences
+  AUTH_CLOCK_SKEW_S: '60'
+  ACCESS_POLICY: ''
+  AUDIT_STRICT: 'false'
+  CORS_ORIGINS: ''
+  CORS_HEADERS: '*'
+  CORS_METHODS: '*'
+  CORS_MAX_AGE_S: '1440'
+  CORS_CREDENTIALS: 'false'
+  TRUSTED_PROXIES: ''
+  MAX_URL_CHARACTERS: '8192'
+  MAX_HEADER_FIELDS: '250'
+  MAX_HEADER_BYTES: '65536'
+  MAX_QUERY_PARAMETERS: '250'
+  MAX_INCLUDE_FIELDS: '250'
+  MAX_FRAMES: '2000'
+  DECODING_AT_ONCE: '2'
+  DECODING_QUEUE: '32'
+  ANSWER_WITHIN_S: '220'
+  CALLER_REQUESTS_PER_S: '0'
+  CALLER_BURST: '100'
   MAX_REQUEST_BYTES: '4294967296'
   MAX_INSTANCE_BYTES: '4294967296'
   MAX_COMPOSED_BYTES: '67108864'

@@ -16,8 +16,13 @@ _TABLES = ("host", "service", "places")
 _OF_HOST = ("AzureWebJobs", "FUNCTIONS_", "APPLICATIONINSIGHTS_", "PYTHON_")
 """How the settings begin that the Functions host and its worker read, and not the app."""
 
-_LOCAL_ONLY = {"DICOM_STORAGE_FOLDER", "DICOM_STORAGE_CONNECTION_STRING"}
-"""Storage that exists on a developer's machine only: in Azure it is reached by identity."""
+_LOCAL_ONLY = {
+    "DICOM_STORAGE_FOLDER",
+    "DICOM_STORAGE_CONNECTION_STRING",
+    "LISTEN_ADDRESS",
+    "ACCESS_WITHOUT_TOKENS",
+}
+"""What exists on a developer's machine only: in Azure storage is reached by identity, and the service by token."""
 
 _PLACES = {
     "DICOM_BLOB_URL": "https://a.blob.example/",
