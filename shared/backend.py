@@ -104,7 +104,7 @@ def open_backend(settings: Settings) -> Backend:
     """Return a backend over the storage that *settings* name."""
     blobs, records = _stores(settings)
     decoding = Turns(settings.decoding_at_once, settings.decoding_queue)
-    index = open_index(settings.dicom_sql_url)
+    index = open_index(settings.dicom_sql_url, settings.dicom_identity_client_id)
     return Backend(settings, index, blobs, records, audit=_audit_table(settings), decoding=decoding)
 
 

@@ -105,22 +105,33 @@ class Index:
         self._engine.dispose()
 
 
-def open_index(url: str) -> Index:
+def open_index(url: str, client_id: str = "") -> Index:
     """Return the index at a SQLAlchemy URL, ``sqlite:///path`` or ``mssql+pyodbc://…``; connects when first used.
+
+    Parameters
+    ----------
+    client_id
+        As in `open_engine`.
 
     Raises
     ------
     Unavailable
         When the URL names neither, or the driver is missing.
     """
-    engine = open_engine(url)
+    engine = open_engine(url, client_id=client_id)
     if engine.dialect.name != "sqlite":
         return Index(engine, threads=_SERVER_CONNECTIONS)
     return Index(engine, threads=_SQLITE_READERS, writer=GroupWriter(open_engine(url, writes=True)))
 
 
-def open_engine(url: str, *, writes: bool = False) -> Engine:
-    """Return the engine for a URL; on SQLite one that *writes* takes the write lock when a transaction begins."""
+def open_engine(url: str, *, writes: bool = False, client_id: str = "") -> Engine:
+    """Return the engine for a URL; on SQLite one that *writes* takes the write lock when a transaction begins.
+
+    Parameters
+    ----------
+    client_id
+        Of the user-assigned identity that logs in to Azure SQL; "" for the developer's own login.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -128,7 +139,7 @@ def open_engine(url: str, *, writes: bool = False) -> Engine:
     if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
         return _sqlite_engine(parsed, writes=writes)
     if parsed.get_backend_name() == "mssql":
-        return _server_engine(parsed)
+        return _server_engine(parsed, client_id)
     raise Unavailable("The database's URL names neither a SQLite file nor SQL Server.")
 
 
@@ -157,8 +168,8 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     return engine
 
 
-def _server_engine(url: URL) -> Engine:
-    """Return an engine for Azure SQL. An identity's access token would be put in here, by `do_connect`."""
+def _server_engine(url: URL, client_id: str) -> Engine:
+    """Return an engine for Azure SQL; a URL without a user logs in by identity."""
     try:
         engine = create_engine(
             url,
@@ -172,6 +183,10 @@ def _server_engine(url: URL) -> Engine:
         raise Unavailable("SQL Server needs the package pyodbc and an ODBC driver manager.") from error
     driver: Any = engine.dialect.dbapi
     driver.pooling = False  # one pool is enough; the driver manager's would keep connections alive unseen
+    if not url.username:
+        from shared.index.identity import log_in_by_token, token_of  # only where there is an identity
+
+        log_in_by_token(engine, token_of(client_id))
     return engine
 
 
