@@ -317,6 +317,48 @@ class Match:
     computed: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class FeedWindow:
+    """A part of the change feed.
+
+    Parameters
+    ----------
+    offset
+        Without times the sequence number before the first, else the number of entries to skip.
+    limit
+        Without times how many sequence numbers, else how many entries at most.
+    start, end
+        Times, the first inclusive, the second not; both or none.
+    sop_classes, modalities
+        Of the instances; none: all.
+    partitions
+        Names in lower case of the partitions whose entries the caller may see; None: all.
+    """
+
+    offset: int
+    limit: int
+    start: datetime | None = None
+    end: datetime | None = None
+    sop_classes: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    partitions: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEntry:
+    """An entry of the change feed, and in which version its instance lives now; None: it is deleted."""
+
+    sequence: int
+    key: InstanceKey
+    partition_name: str
+    action: ChangeAction
+    timestamp: datetime
+    version: int
+    live: int | None
+    sop_class: str
+    modality: str | None
+
+
 class Action(Enum):
     """What a caller needs the right to do (health-and-ops.md, "Authorization")."""
 

@@ -23,12 +23,19 @@ class VersionRules:
         Each stored instance has a Failed Attributes Sequence in the response, empty when it is clean.
     search_defaults
         Which of the tables in `dicom/attributes.py` a search returns when nothing is asked for.
+    feed_window
+        What a page of the change feed is a window of.
+    feed_limit, feed_most
+        The width of that window unless the client says otherwise, and at most.
     """
 
     validates_strictly: bool
     warning_is_accepted: bool
     lists_failed_attributes: bool
     search_defaults: Literal["long", "short"]
+    feed_window: Literal["sequence", "time"]
+    feed_limit: int
+    feed_most: int
 
 
 _V1 = VersionRules(
@@ -36,12 +43,18 @@ _V1 = VersionRules(
     warning_is_accepted=False,
     lists_failed_attributes=False,
     search_defaults="long",
+    feed_window="sequence",
+    feed_limit=10,
+    feed_most=100,
 )
 _V2 = VersionRules(
     validates_strictly=False,
     warning_is_accepted=True,
     lists_failed_attributes=True,
     search_defaults="short",
+    feed_window="time",
+    feed_limit=100,
+    feed_most=200,
 )
 
 RULES: Mapping[str, VersionRules] = {"1.0-prerelease": _V1, "1": _V1, "1.0": _V1, "2": _V2, "2.0": _V2}

@@ -254,8 +254,7 @@ _WITHOUT_ENTRY = (
     select(instance.c.version)
     .where(
         _within(instance.c.version),
-        # Not EXISTS: the change feed has no index of versions, and would be read for each of them.
-        instance.c.version.not_in(select(change_feed.c.version).where(_within(change_feed.c.version))),
+        ~select(change_feed.c.version).where(change_feed.c.version == instance.c.version).exists(),
     )
     .order_by(instance.c.version)
 )

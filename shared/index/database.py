@@ -78,15 +78,15 @@ class Index:
             return await result_of(self._writer.submit(job))
         return await result_of(self._threads.submit(_run, self._engine, job))
 
-    async def write_each(self, work: ItemWork[T], items: Sequence[Any], now: datetime) -> Sequence[T]:
-        """Return ``work(connection, items, now)``, a result for each item, as `write` does.
+    async def write_each(self, work: ItemWork[T], items: Sequence[Any], clock: Callable[[], datetime]) -> Sequence[T]:
+        """Return ``work(connection, items, clock())``, a result for each item, as `write` does.
 
         What waits for the writer at the same time is done by one call with everyone's items: a hundred callers with
         one item each cost little more than one caller with a hundred.
         """
         if self._writer is not None:
-            return await result_of(self._writer.submit_items(work, items, now))
-        return await self.write(work, items, now)
+            return await result_of(self._writer.submit_items(work, items, clock))
+        return await self.write(lambda connection: work(connection, items, clock()))
 
     async def check(self) -> None:
         """Raise `Unavailable` when the index cannot be read now, or nobody is there to write it."""

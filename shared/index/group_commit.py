@@ -40,10 +40,10 @@ class _Items:
 
     work: ItemWork[Any]
     items: Sequence[Any]
-    now: datetime
+    clock: Callable[[], datetime]
 
     def __call__(self, connection: Connection) -> Sequence[Any]:
-        return self.work(connection, self.items, self.now)
+        return self.work(connection, self.items, self.clock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,14 @@ class GroupWriter:
         self._jobs.put(_Job(work, future))
         return future
 
-    def submit_items(self, work: ItemWork[T], items: Sequence[Any], now: datetime) -> Future[Sequence[T]]:
-        """Return the future results of *work* on *items*, in order; others' items may be in the same call."""
-        return self.submit(_Items(work, items, now))
+    def submit_items(
+        self, work: ItemWork[T], items: Sequence[Any], clock: Callable[[], datetime]
+    ) -> Future[Sequence[T]]:
+        """Return the future results of *work* on *items*, in order; others' items may be in the same call.
+
+        Its time is read from *clock* when its turn has come.
+        """
+        return self.submit(_Items(work, items, clock))
 
     def close(self) -> None:
         """Finish what was submitted and give back the connection."""
@@ -165,7 +170,7 @@ def _attempt_together(connection: Connection, jobs: list[_Job[Any]]) -> list[_Ou
     """Do alike jobs by one call; if that fails, one of them is at fault: then each by itself."""
     given = [job.work for job in jobs if isinstance(job.work, _Items)]
     if len(given) > 1:
-        everyone = _Items(given[0].work, [item for one in given for item in one.items], given[0].now)
+        everyone = _Items(given[0].work, [item for one in given for item in one.items], given[0].clock)
         results, failure = _attempt(connection, everyone)
         if failure is None:
             remaining = iter(results or ())

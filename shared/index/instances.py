@@ -1,8 +1,8 @@
 """Instances: find what is published, read what is kept of it, delete it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -109,6 +109,12 @@ def state(connection: Connection, scope: Scope) -> tuple[int, int, int] | None:
     return (highest, count, total) if count else None
 
 
+def delete_in_turn(connection: Connection, scope: Scope, clock: Callable[[], datetime], grace: timedelta) -> int:
+    """Do as `delete` at the time that *clock* shows when the writer's turn has come; blobs are due after *grace*."""
+    now = clock()
+    return delete(connection, scope, now, now + grace)
+
+
 def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime) -> int:
     """Remove the instances of a study, a series or one alone, and parents left empty; return how many there were.
 
@@ -135,9 +141,9 @@ def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime
         )
         for row in gone
     ]
-    change_feed.append(connection, changes, now)
     discard(connection, versions, due_at)
     studies.remove_empty(connection, sorted({row.study_id for row in gone}), series_ids)
+    change_feed.append(connection, changes, now)
     return len(gone)
 
 

@@ -1,6 +1,6 @@
 """Publishing: reserve a version, make what is durable visible, or give it up. Rows appear as a whole."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from itertools import groupby
@@ -54,13 +54,15 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     reserved = release(connection, [one.version for one in instances])
     lost = _unpublished(connection, [one.version for one in instances if one.version not in reserved])
     refused = dict.fromkeys(lost, Refusal.RESERVATION_LOST)
+    changes: list[change_feed.Change] = []
     waiting = [one for one in instances if one.version in reserved]
     for partition_id, group in groupby(
         sorted(waiting, key=lambda one: one.key.partition), lambda one: one.key.partition
     ):
         for page in _pages(group):
-            refused |= _publish(connection, partition_id, page, now)
+            refused |= _publish(connection, partition_id, page, changes, now)
     discard(connection, list(refused), now)
+    change_feed.append(connection, changes, now)
     return [refused.get(one.version) for one in instances]
 
 
@@ -69,11 +71,11 @@ def publish_and_confirm(
     instances: Sequence[NewInstance],
     unchanged: Sequence[InstanceKey],
     of: StoreTerms,
-    now: datetime,
+    clock: Callable[[], datetime],
 ) -> list[Refusal | None]:
     """Do as `publish`, and keep the terms for studies whose instances were sent again *unchanged*."""
     terms.confirm(connection, unchanged, of)
-    return publish(connection, instances, now)
+    return publish(connection, instances, clock())
 
 
 def abandon(connection: Connection, versions: Sequence[int], due_at: datetime) -> None:
@@ -104,9 +106,16 @@ def _pages(instances: Iterable[NewInstance]) -> Iterator[list[NewInstance]]:
 
 
 def _publish(
-    connection: Connection, partition_id: int, instances: Sequence[NewInstance], now: datetime
+    connection: Connection,
+    partition_id: int,
+    instances: Sequence[NewInstance],
+    changes: list[change_feed.Change],
+    now: datetime,
 ) -> dict[int, Refusal]:
-    """Publish instances of one partition whose reservations hold; return those whose key is taken."""
+    """Publish instances of one partition whose reservations hold; return those whose key is taken.
+
+    What happened to the others is added to *changes*.
+    """
     known = studies.look_up(connection, partition_id, [one.key for one in instances])
     stored = {one.version: known.instances.get(one.key, 0) for one in instances}
     refused = {
@@ -129,7 +138,7 @@ def _publish(
     _insert(connection, _INSERT, [_row(one, parents) for one in accepted])
     _insert(connection, _INSERT_METADATA, [{"version": one.version, "dicom_json": one.metadata} for one in accepted])
     _insert(connection, _INSERT_FRAMES, [_frames(one.version, page) for one in accepted for page in one.frames])
-    change_feed.append(connection, [_change(one, known) for one in accepted], now)
+    changes += [_change(one, known) for one in accepted]
     return refused
 
 

@@ -315,7 +315,8 @@ name_word = Table(
     sqlite_with_rowid=False,
 )
 
-# What happened to instances, in order; never changed. The change feed and events read it by sequence.
+# What happened to instances, in order; never changed. Readers of the change feed read it by sequence or by time, events
+# by sequence, the checker by version.
 change_feed = Table(
     "change_feed",
     metadata,
@@ -329,5 +330,16 @@ change_feed = Table(
     Column("timestamp", UtcTime, nullable=False),
     Column("sop_class_uid", UID, nullable=False),
     Column("modality", CS),
+    Index(None, "timestamp"),  # windows of time; the sequence stands behind it in both engines
+    Index(None, "version"),  # which entries tell of a version
     sqlite_autoincrement=True,
+)
+
+# One row, which whoever appends to the change feed changes first: so entries become readable in the order of their
+# sequence, and their times never fall. No entry will have an earlier time than `last`.
+change_feed_clock = Table(
+    "change_feed_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("last", UtcTime, nullable=False),
 )

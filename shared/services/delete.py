@@ -16,7 +16,6 @@ async def delete(scope: Scope, backend: Backend) -> None:
     NotFound
         Nothing is stored there.
     """
-    now = backend.now()
-    due = now + timedelta(seconds=backend.settings.delete_after_s)
-    if not await backend.index.write(instances.delete, scope, now, due):
+    grace = timedelta(seconds=backend.settings.delete_after_s)
+    if not await backend.index.write(instances.delete_in_turn, scope, backend.now, grace):
         raise NotFound("Nothing is stored under these UIDs.")

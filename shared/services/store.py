@@ -115,14 +115,14 @@ class _Transaction:
     async def publish(self) -> list[Outcome]:
         """Make everything that was written visible, in one transaction."""
         await self._flush()
-        index, now = self._backend.index, self._backend.now()
+        index, clock = self._backend.index, self._backend.now
         instances = list(self._written.values())
         refusals: Sequence[Refusal | None] = ()
         if self._unchanged:
             terms = self._request.terms
-            refusals = await index.write(publish_and_confirm, instances, self._unchanged, terms, now)
+            refusals = await index.write(publish_and_confirm, instances, self._unchanged, terms, clock)
         elif instances:
-            refusals = await index.write_each(publish, instances, now)
+            refusals = await index.write_each(publish, instances, clock)
         self._reserved.difference_update(instance.version for instance in instances)
         for position, refusal in zip(self._written, refusals, strict=True):
             if refusal is not None:
@@ -251,7 +251,7 @@ class _Transaction:
 
     async def _reserve(self, keys: list[InstanceKey]) -> Sequence[int | None]:
         work = reserve_any if self._request.replaces else reserve
-        versions: Sequence[int | None] = await self._backend.index.write_each(work, keys, self._backend.now())
+        versions: Sequence[int | None] = await self._backend.index.write_each(work, keys, self._backend.now)
         self._reserved.update(version for version in versions if version is not None)
         return versions
 

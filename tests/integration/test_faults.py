@@ -70,8 +70,8 @@ class FaultyIndex(Index):
             raise Unavailable("injected")
         return result
 
-    async def write_each(self, work: Callable[..., Any], items: Any, now: Any) -> Any:
-        return await self.write(work, items, now)
+    async def write_each(self, work: Callable[..., Any], items: Any, clock: Any) -> Any:
+        return await self.write(work, items, clock())
 
     async def read(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self._index.read(work, *args, **kwargs)
@@ -319,8 +319,8 @@ class SteppedIndex(Index):
     async def write(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await self._steps.take(lambda: self._index.write(work, *args, **kwargs))
 
-    async def write_each(self, work: Callable[..., Any], items: Any, now: Any) -> Any:
-        return await self._steps.take(lambda: self._index.write_each(work, items, now))
+    async def write_each(self, work: Callable[..., Any], items: Any, clock: Any) -> Any:
+        return await self._steps.take(lambda: self._index.write_each(work, items, clock))
 
 
 def _stepped(backend: Backend, steps: Steps) -> Backend:

@@ -137,7 +137,7 @@ def test_alike_together(url: str, bad: int | None) -> None:
             raise InvalidRequest("no")
         return [10 * add(connection, item) for item in items]
 
-    jobs = [writer.submit_items(add_each, [number, number + 100], NOW) for number in range(10)]
+    jobs = [writer.submit_items(add_each, [number, number + 100], lambda: NOW) for number in range(10)]
     gate.set()
     writer.close()
 
@@ -308,7 +308,7 @@ async def test_one_winner(index: Index, url: str) -> None:
         (version,) = await at.write(reserve, [KEY], NOW)
         if version is None:
             return False
-        return await at.write_each(publish, [new_instance(version)], NOW) == [None]
+        return await at.write_each(publish, [new_instance(version)], lambda: NOW) == [None]
 
     won = await asyncio.gather(*(store(at) for at in (index, other) * 8))
     await other.close()
@@ -323,7 +323,7 @@ async def test_same_study(index: Index, url: str) -> None:
 
     async def store(at: Index, number: int) -> object:
         (version,) = await at.write(reserve, [new_instance(0, uids(1, number % 3, number)).key], NOW)
-        return await at.write_each(publish, [new_instance(version or 0, uids(1, number % 3, number))], NOW)
+        return await at.write_each(publish, [new_instance(version or 0, uids(1, number % 3, number))], lambda: NOW)
 
     refused = await asyncio.gather(*(store(at, number) for number, at in enumerate((index, other) * 8)))
     await other.close()

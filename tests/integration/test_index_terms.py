@@ -230,11 +230,11 @@ def test_unchanged(connection: Connection) -> None:
     terms = StoreTerms(LATER, LATER, (ExternalValue("00191001", "LO", "a"),))
     key = new_instance(0, uids(1)).key
 
-    assert publish_and_confirm(connection, [], [key], terms, NOW) == []
+    assert publish_and_confirm(connection, [], [key], terms, lambda: NOW) == []
 
     assert (expiry(connection), external_values(connection, Scope(1, "1.1"))) == (LATER, list(terms.external))
     assert feed(connection) == [("Create", version)]
-    publish_and_confirm(connection, [], [key], REPLACES, NOW)
+    publish_and_confirm(connection, [], [key], REPLACES, lambda: NOW)
     assert expiry(connection) is None
 
 

@@ -65,6 +65,9 @@ WITHOUT_PARTITIONS = [
     # common.md, "Path layout"
     ("GET", "api.json"),
     ("GET", "api.yaml"),
+    # change-feed.md
+    ("GET", "changefeed"),
+    ("GET", "changefeed/latest"),
 ]
 """What is offered below the version alone."""
 
