@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from shared.errors import Unavailable
 from shared.index import partitions
 from shared.index.database import Index, open_index
-from shared.model import Partition
+from shared.model import DEFAULT_PARTITION, Partition
 from shared.settings import Settings, read_settings
 from shared.storage.audit_table import AuditTable
 from shared.storage.blobs import BlobStore, RecordStore
@@ -61,6 +62,22 @@ class Backend:
         task = asyncio.ensure_future(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+    async def default_partition(self) -> Partition:
+        """Return the one partition of a service without them.
+
+        Raises
+        ------
+        Unavailable
+            The database has others: what they hold would be out of reach (data-partitions.md, "switching off").
+        """
+        if DEFAULT_PARTITION.name.lower() not in self._partitions:
+            if await self.index.read(partitions.has_others):
+                raise Unavailable(
+                    "The database has data partitions, and the service is set up without (DATA_PARTITIONS)."
+                )
+            self._remember(DEFAULT_PARTITION)
+        return DEFAULT_PARTITION
 
     async def find_partition(self, name: str) -> Partition | None:
         """Return the partition called *name*, whatever the case of its letters; None where there is none."""

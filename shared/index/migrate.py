@@ -15,9 +15,11 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import DicomwebError, Unavailable
+from shared.index import partitions
 from shared.index.database import open_engine
 
 _SETTING = "DICOM_SQL_URL"
+_PARTITIONS = "DATA_PARTITIONS"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -58,12 +60,29 @@ def main() -> int:
         return 2
     try:
         migrate(url)
+        hidden = os.environ.get(_PARTITIONS, "").strip().lower() != "true" and _has_partitions(url)
     except DicomwebError as error:
         cause = error.__cause__
         detail = getattr(cause, "orig", None) or cause
         sys.stderr.write(f"{_SETTING}: {error}{f' ({detail})' if detail else ''}\n")
         return 1
+    if hidden:
+        sys.stderr.write(
+            f"{_PARTITIONS} is not true, and the database has data partitions: they would be out of reach.\n"
+        )
+        return 1
     return 0
+
+
+def _has_partitions(url: str) -> bool:
+    engine = open_engine(url)
+    try:
+        with engine.connect() as connection:
+            return partitions.has_others(connection)
+    except SQLAlchemyError as error:
+        raise Unavailable("The database cannot be read.") from error
+    finally:
+        engine.dispose()
 
 
 def _run_missing(connection: Connection) -> None:

@@ -5,9 +5,10 @@ from datetime import datetime
 from sqlalchemy import Connection, insert, select
 
 from shared.index.tables import partition
-from shared.model import Partition
+from shared.model import DEFAULT_PARTITION, Partition
 
 _FIND = select(partition.c.id, partition.c.name)
+_OTHERS = select(partition.c.id).where(partition.c.id != DEFAULT_PARTITION.key).limit(1)
 _ALL = select(partition.c.id, partition.c.name, partition.c.created_at).order_by(partition.c.id)
 
 
@@ -28,6 +29,11 @@ def find_or_add(connection: Connection, name: str, now: datetime) -> Partition:
     row = {"name": name, "folded_name": name.lower(), "created_at": now}
     key = connection.execute(insert(partition).returning(partition.c.id), row).scalar_one()
     return Partition(key, name)
+
+
+def has_others(connection: Connection) -> bool:
+    """Whether there is a partition beside the one that holds everything while partitions are off."""
+    return connection.execute(_OTHERS).first() is not None
 
 
 def find_all(connection: Connection) -> list[tuple[Partition, datetime]]:

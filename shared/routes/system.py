@@ -10,12 +10,15 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from shared.backend import backend
-from shared.errors import DicomwebError
+from shared.backend import Backend, backend
+from shared.errors import DicomwebError, InvalidRequest
+from shared.index import partitions
+from shared.model import Action
 from shared.versions import rules_of
 from shared.web import openapi
 from shared.web.cors import cors_of
-from shared.web.endpoint import ROUTES, open_route
+from shared.web.endpoint import ROUTES, open_route, route
+from shared.web.endpoint import Request as Call
 
 blueprint = func.Blueprint()
 
@@ -61,6 +64,20 @@ def _document(http: Request) -> bytes:
     version = str(http.path_params["version"]).lower()
     rules, has_partitions = rules_of(version), backend().settings.data_partitions
     return orjson.dumps(openapi.document(version, rules, ROUTES, has_partitions=has_partitions))
+
+
+@route(blueprint, "GET", "partitions", Action.READ, has_partitions=False)
+async def list_partitions(request: Call, backend: Backend) -> Response:
+    """List the data partitions that the caller may read, oldest first (data-partitions.md)."""
+    if not backend.settings.data_partitions:
+        raise InvalidRequest("This service has no data partitions.")
+    within = request.caller.within(Action.READ)
+    found = [
+        {"partitionKey": one.key, "partitionName": one.name, "createdDate": created.isoformat()}
+        for one, created in await backend.index.read(partitions.find_all)
+        if within is None or one.name.lower() in within
+    ]
+    return Response(orjson.dumps(found), media_type="application/json")
 
 
 @open_route(blueprint, "GET", "health/check")

@@ -303,7 +303,7 @@ async def _partition(name: str | None, caller: Caller, endpoint: Endpoint, conte
         if name is None or endpoint.action is Action.WRITE or caller.may(Action.READ, known):
             raise Forbidden("Your roles do not allow you to do this here.")
         raise InvalidRequest(_NO_PARTITION)
-    return DEFAULT_PARTITION if name is None else await context.find_partition(name)
+    return await (context.default_partition() if name is None else context.find_partition(name))
 
 
 def _named(http: HttpRequest, endpoint: Endpoint) -> tuple[str, dict[str, str]]:

@@ -1,14 +1,21 @@
 """Data partitions over HTTP (data-partitions.md): namespaces that see nothing of each other."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.e2e.client import Client
-from tests.e2e.conftest import running
+from tests.e2e.client import Client, client_of
+from tests.e2e.conftest import ROOT, running
 from tests.factories import new_uid, part10
+from tests.unit.test_function_app import ROUTES
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +94,145 @@ def test_kept(tmp_path: Path) -> None:
         assert _client(http, "a").store(part10(StudyInstanceUID=study)).status_code == 200
     with running("embedded", tmp_path, DATA_PARTITIONS="true") as url, httpx.Client(base_url=f"{url}/v2/") as http:
         assert len(_client(http, "a").search("/studies")) == 1
+
+
+def test_list(outside: httpx.Client) -> None:
+    """The list has the default and every partition that was made, as first written, with key and time."""
+    before = outside.get("partitions").json()
+    _client(outside, "Listed").store(part10())
+    _client(outside, "LISTED").store(part10())
+
+    answer = outside.get("partitions")
+
+    assert answer.headers["content-type"] == "application/json"
+    assert before[0].items() >= {"partitionKey": 1, "partitionName": "Microsoft.Default"}.items()
+    [added] = [one for one in answer.json() if one not in before]
+    assert set(added) == {"partitionKey", "partitionName", "createdDate"}
+    assert added["partitionName"] == "Listed"
+    assert datetime.fromisoformat(added["createdDate"]).utcoffset() == timedelta(0)
+
+
+def test_list_without(v2: Client) -> None:
+    """Where partitions are off there is no list, and no path with one: 400."""
+    assert v2.get("/partitions").status_code == 400
+    assert v2.get("/partitions/Microsoft.Default/studies").status_code == 400
+
+
+def test_default(outside: httpx.Client) -> None:
+    """The default partition is one as any other."""
+    study = new_uid()
+
+    assert _client(outside, "Microsoft.Default").store(part10(StudyInstanceUID=study)).status_code == 200
+    assert len(_client(outside, "microsoft.default").search("/studies", StudyInstanceUID=study)) == 1
+
+
+def test_race(tmp_path: Path) -> None:
+    """Of Stores that make a partition at once in two processes all succeed, and there is one partition."""
+    names = ["race", "Race", "RACE", "rAce"] * 3
+    with (
+        running("embedded", tmp_path, DATA_PARTITIONS="true", WORKERS="2") as url,
+        ThreadPoolExecutor(len(names)) as threads,
+    ):
+        statuses = list(threads.map(lambda name: _store(url, name), names))
+        listed = httpx.get(f"{url}/v2/partitions").json()
+
+    assert statuses == [200] * len(names)
+    assert [one["partitionKey"] for one in listed] == [1, 2]
+
+
+def _store(url: str, name: str) -> int:
+    path = f"{url}/v2/partitions/{name}/studies"
+    return httpx.post(path, content=part10(), headers={"Content-Type": "application/dicom"}, timeout=30).status_code
+
+
+def test_on_and_off(tmp_path: Path) -> None:
+    """Switched on, what was stored before is in the default partition; off again is refused once there are others."""
+    study = new_uid()
+    with running("embedded", tmp_path) as url, client_of(f"{url}/v2", "v2") as client:
+        client.store(part10(StudyInstanceUID=study))
+    with running("embedded", tmp_path, DATA_PARTITIONS="true") as url, httpx.Client(base_url=f"{url}/v2/") as http:
+        assert len(_client(http, "Microsoft.Default").search("/studies", StudyInstanceUID=study)) == 1
+    with running("embedded", tmp_path) as url:
+        assert httpx.get(f"{url}/v2/studies/{study}/metadata").status_code == 200
+    with running("embedded", tmp_path, DATA_PARTITIONS="true") as url:
+        assert _store(url, "other") == 200
+    finished = subprocess.run(
+        [sys.executable, "-m", "localhost"],
+        cwd=ROOT,
+        env=os.environ | {"PORT": "0", "STORAGE": "embedded", "DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert finished.returncode == 1
+    assert "DATA_PARTITIONS" in finished.stderr
+
+
+@pytest.fixture(scope="module")
+def one_and_other(partitioned: str) -> Iterator[tuple[Client, Client, dict[str, str]]]:
+    """Clients of two partitions, the second with something else in it, and the UIDs of an image in the first."""
+    uids = {"study": new_uid(), "series": new_uid(), "instance": new_uid()}
+    names = {"StudyInstanceUID": "study", "SeriesInstanceUID": "series", "SOPInstanceUID": "instance"}
+    image: dict[str, Any] = {name: uids[level] for name, level in names.items()} | _IMAGE
+    with httpx.Client(base_url=f"{partitioned}/v2") as http:
+        one, other = _client(http, "one"), _client(http, "other")
+        assert one.store(part10(pixel_bytes=5000, **image)).status_code == 200
+        assert other.store(part10()).status_code == 200
+        yield one, other, uids
+
+
+_IMAGE = {
+    "Rows": 50,
+    "Columns": 50,
+    "BitsAllocated": 16,
+    "BitsStored": 16,
+    "HighBit": 15,
+    "PixelRepresentation": 0,
+    "SamplesPerPixel": 1,
+    "PhotometricInterpretation": "MONOCHROME2",
+}
+_READS = [template for method, template in ROUTES if method == "GET"]
+_QUERIES = {
+    "wado": "?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}",
+    "studies": "?StudyInstanceUID={study}",
+    "series": "?StudyInstanceUID={study}",
+    "instances": "?StudyInstanceUID={study}",
+}
+
+
+@pytest.mark.parametrize("template", _READS)
+def test_reads_apart(one_and_other: tuple[Client, Client, dict[str, str]], template: str) -> None:
+    """What is found in one partition, by whichever route, is not there in another."""
+    one, other, uids = one_and_other
+    values = uids | {"frames": "1", "path": "7FE00010"}
+    path = (template.replace("{*path}", "{path}") + _QUERIES.get(template, "")).format(**values)
+
+    assert one.get(f"/{path}").status_code == 200
+    assert other.get(f"/{path}").status_code in {204, 404}
+
+
+@pytest.mark.parametrize("template", [template for method, template in ROUTES if method == "DELETE"])
+def test_deletes_apart(one_and_other: tuple[Client, Client, dict[str, str]], template: str) -> None:
+    """A delete in one partition finds nothing of another."""
+    one, other, uids = one_and_other
+
+    assert other.http.delete("/" + template.format(**uids)).status_code == 404
+    assert len(one.files(f"/studies/{uids['study']}")) == 1
+
+
+def test_replaces_apart(one_and_other: tuple[Client, Client, dict[str, str]]) -> None:
+    """A replacement in one partition leaves the instance of the same UIDs in another as it is."""
+    one, other, uids = one_and_other
+    [before] = one.files(f"/studies/{uids['study']}")
+    image: dict[str, Any] = {
+        "StudyInstanceUID": uids["study"],
+        "SeriesInstanceUID": uids["series"],
+        "SOPInstanceUID": uids["instance"],
+    }
+
+    assert other.upsert(part10(**image), study=uids["study"]).status_code == 200
+    other.http.delete(f"/studies/{uids['study']}")
+
+    assert one.files(f"/studies/{uids['study']}") == [before]

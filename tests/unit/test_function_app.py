@@ -68,6 +68,8 @@ WITHOUT_PARTITIONS = [
     # change-feed.md
     ("GET", "changefeed"),
     ("GET", "changefeed/latest"),
+    # data-partitions.md
+    ("GET", "partitions"),
 ]
 """What is offered below the version alone."""
 
