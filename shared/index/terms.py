@@ -1,13 +1,14 @@
 """What a Store says of studies beside their instances: when they expire, and external metadata (store.md)."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from shared.dicom.external import with_external
 from shared.dicom.values import NUMBERS, index_value, words
 from shared.errors import InvalidRequest
+from shared.index.instances import delete as delete_instances
 from shared.index.studies import Known
 from shared.index.tables import external_key, external_value, name_word, study, study_expiry
 from shared.model import ExternalValue, InstanceKey, NewInstance, Scope, StoreTerms
@@ -53,6 +54,24 @@ def confirm(connection: Connection, keys: Sequence[InstanceKey], terms: StoreTer
         if number is not None:
             _set_expiry(connection, number, terms.expires_at, is_new=False)
             _add_external(connection, number, terms.external)
+
+
+def expired(
+    connection: Connection, now: datetime, *, after: tuple[datetime, int], limit: int
+) -> list[tuple[datetime, int]]:
+    """Return at most *limit* studies by their rows that expire by *now*, and when: those behind *after*, in order."""
+    asked = {"now": now, "after": after[0], "row": after[1], "limit": limit}
+    return [(expires_at, number) for expires_at, number in connection.execute(_EXPIRED, asked)]
+
+
+def delete_expired(connection: Connection, number: int, clock: Callable[[], datetime], grace: timedelta) -> int:
+    """Delete a study, by its row, if it still expires by now; return the number of its instances.
+
+    A Store may have taken its expiry back since it was looked for.
+    """
+    now = clock()
+    found = connection.execute(_STILL_EXPIRED, {"row": number, "now": now}).first()
+    return delete_instances(connection, Scope(found.partition_id, found.study_uid), now, now + grace) if found else 0
 
 
 def external_values(connection: Connection, scope: Scope) -> list[ExternalValue]:
@@ -142,5 +161,25 @@ _CHANGE_EXTERNAL = (
     update(external_value)
     .where(external_value.c.study_id == bindparam("row"), external_value.c.tag == bindparam("name"))
     .values(value=bindparam("text"))
+)
+_EXPIRED = (
+    select(study_expiry.c.expires_at, study_expiry.c.study_id)
+    .where(
+        study_expiry.c.expires_at <= bindparam("now"),
+        or_(
+            study_expiry.c.expires_at > bindparam("after"),
+            and_(study_expiry.c.expires_at == bindparam("after"), study_expiry.c.study_id > bindparam("row")),
+        ),
+    )
+    .order_by(study_expiry.c.expires_at, study_expiry.c.study_id)
+    .limit(bindparam("limit"))
+)
+# Locked, so that a Store on Azure SQL that takes the expiry back comes wholly before or wholly after.
+_STILL_EXPIRED = (
+    select(study.c.partition_id, study.c.study_uid)
+    .join(study_expiry, study_expiry.c.study_id == study.c.id)
+    .where(study.c.id == bindparam("row"), study_expiry.c.expires_at <= bindparam("now"))
+    .with_hint(study, "WITH (UPDLOCK)", "mssql")
+    .with_hint(study_expiry, "WITH (UPDLOCK)", "mssql")
 )
 _FORGET_EXPIRY = delete(study_expiry).where(study_expiry.c.study_id == bindparam("row"))

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.backend import backend
-from shared.services import cleanup, consolidation
+from shared.services import cleanup, consolidation, expiry
 
 blueprint = func.Blueprint()
 
@@ -20,3 +20,10 @@ async def clean_up(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the work
 async def consolidate(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Put the metadata of quiet series into documents, every five minutes."""
     await consolidation.consolidate_quiet(backend())
+
+
+@blueprint.function_name("expire_studies")
+@blueprint.timer_trigger(arg_name="timer", schedule="15 */10 * * * *", run_on_startup=False, use_monitor=False)
+async def expire_studies(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Delete studies whose time has come, every ten minutes."""
+    await expiry.delete_expired(backend())

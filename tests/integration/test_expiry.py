@@ -1,0 +1,86 @@
+"""Studies whose time has come are deleted, and no others (managed-service-additions.md §4)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.backend import Backend, open_backend
+from shared.index import terms
+from shared.index.change_feed import read_after
+from shared.index.instances import find
+from shared.index.migrate import migrate
+from shared.model import DEFAULT_PARTITION, Buffer, ChangeAction, Scope, StoreTerms
+from shared.services.acceptance import StoreRequest
+from shared.services.cleanup import clean_up
+from shared.services.expiry import delete_expired
+from shared.services.store import store
+from shared.settings import Settings
+from shared.versions import RULES
+from tests.factories import part10
+
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def backend(tmp_path: Path) -> AsyncIterator[Backend]:
+    """An embedded backend whose clock stands still."""
+    url = f"sqlite:///{tmp_path / 'index.db'}"
+    migrate(url)
+    opened = open_backend(Settings(dicom_storage_folder=str(tmp_path), dicom_sql_url=url))
+    yield replace(opened, now=lambda: _NOW)
+    await opened.close()
+
+
+async def _store(backend: Backend, study: str, expires_at: datetime | None, number: int = 1) -> None:
+    async def one() -> AsyncIterator[Buffer]:
+        yield part10(StudyInstanceUID=study, SOPInstanceUID=f"1.{number}")
+
+    async def every() -> AsyncIterator[AsyncIterator[Buffer]]:
+        yield one()
+
+    request = StoreRequest(DEFAULT_PARTITION, None, RULES["2"], StoreTerms(None, expires_at))
+    assert [outcome.failure for outcome in await store(every(), request, backend)] == [None]
+
+
+async def _studies(backend: Backend) -> set[str]:
+    return {one.key.study for one in await backend.index.read(find, Scope(1), limit=1000)}
+
+
+async def test_due(backend: Backend) -> None:
+    """What expires by now goes, with an entry for each instance; what expires later or never stays."""
+    await _store(backend, "1.1", _NOW, 1)
+    await _store(backend, "1.1", _NOW, 2)
+    await _store(backend, "1.2", _NOW + timedelta(microseconds=1))
+    await _store(backend, "1.3", None)
+
+    assert await delete_expired(backend) == 1
+    assert await delete_expired(backend) == 0
+
+    entries = await backend.index.read(read_after, 4, 10)
+    assert [(one.action, one.key.study) for one in entries] == [(ChangeAction.DELETE, "1.1")] * 2
+    assert await _studies(backend) == {"1.2", "1.3"}
+    later = replace(backend, now=lambda: _NOW + timedelta(days=3, seconds=1))
+    assert await clean_up(later) == 2
+
+
+async def test_many(backend: Backend) -> None:
+    """All of many studies go in one run, those that expire at one moment too."""
+    for number in range(205):
+        await _store(backend, f"1.{number}", _NOW - _HOUR)
+
+    assert await delete_expired(backend) == 205
+    assert await _studies(backend) == set()
+
+
+async def test_taken_back(backend: Backend) -> None:
+    """A Store that takes an expiry back after it was seen, and before the study is deleted, is in time."""
+    await _store(backend, "1.1", _NOW - _HOUR, 1)
+    [(_, number)] = await backend.index.read(terms.expired, _NOW, after=(_NOW - 2 * _HOUR, 0), limit=10)
+    await _store(backend, "1.1", None, 2)
+
+    assert await backend.index.write(terms.delete_expired, number, backend.now, _HOUR) == 0
+    assert await _studies(backend) == {"1.1"}
