@@ -26,6 +26,10 @@ _DUE = (
     .limit(bindparam("limit"))
 )
 _BACKLOG = select(func.count(), func.min(deleted_instance.c.due_at)).select_from(deleted_instance)
+_ATTEMPTS = select(deleted_instance.c.version, deleted_instance.c.attempts).where(
+    deleted_instance.c.version.in_(bindparam("versions", expanding=True))
+)
+_TRIED = select(func.count()).select_from(deleted_instance).where(deleted_instance.c.attempts >= bindparam("times"))
 _RELEASE = (
     delete(reservation)
     .where(reservation.c.version.in_(bindparam("versions", expanding=True)))
@@ -53,6 +57,15 @@ def due(connection: Connection, now: datetime, limit: int) -> list[int]:
     return list(connection.execute(_DUE, {"now": now, "limit": limit}).scalars())
 
 
+def attempts(connection: Connection, versions: Sequence[int]) -> dict[int, int]:
+    """Return how often the removal of each version was tried before."""
+    return {
+        version: count
+        for chunk in chunks(versions)
+        for version, count in connection.execute(_ATTEMPTS, {"versions": chunk})
+    }
+
+
 def forget(connection: Connection, versions: Sequence[int]) -> None:
     """Drop versions whose blobs are gone."""
     for chunk in chunks(versions):
@@ -69,6 +82,11 @@ def backlog(connection: Connection) -> tuple[int, datetime | None]:
     """Return how many versions wait for their removal and when the first of them is or was due."""
     count, oldest = connection.execute(_BACKLOG).one()
     return count, oldest
+
+
+def tried(connection: Connection, times: int) -> int:
+    """Return how many versions wait although their removal was tried so many times."""
+    return connection.execute(_TRIED, {"times": times}).scalar_one()
 
 
 def release(connection: Connection, versions: Sequence[int]) -> set[int]:
