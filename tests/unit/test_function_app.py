@@ -59,17 +59,22 @@ ROUTES = [
 ]
 """What is offered at both bases: with the name of a partition and without."""
 
+UNPARTITIONED = [
+    # data-partitions.md
+    ("GET", "partitions"),
+    # change-feed.md
+    ("GET", "changefeed"),
+    ("GET", "changefeed/latest"),
+]
+"""What belongs to no partition, and is offered at the first base alone."""
+
 WITHOUT_PARTITIONS = [
+    *UNPARTITIONED,
     # health-and-ops.md, "CORS": the question that browsers ask before they call
     ("OPTIONS", "{*path}"),
     # common.md, "Path layout"
     ("GET", "api.json"),
     ("GET", "api.yaml"),
-    # change-feed.md
-    ("GET", "changefeed"),
-    ("GET", "changefeed/latest"),
-    # data-partitions.md
-    ("GET", "partitions"),
 ]
 """What is offered below the version alone."""
 
