@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pydicom
 import pytest
+from dicomweb_client.api import DICOMwebClient
 from pydicom.pixels.utils import pixel_array
 
 from tests.e2e.client import Client
@@ -148,3 +149,41 @@ def _parts(answer: httpx.Response) -> list[bytes]:
     boundary = answer.headers["content-type"].partition("boundary=")[2]
     _, *parts, _ = (b"\r\n" + answer.content).split(f"\r\n--{boundary}".encode())
     return [part.split(b"\r\n\r\n", 1)[1] for part in parts]
+
+
+@pytest.mark.parametrize("stored", _files(), indirect=True)
+def test_dicomweb_client(stored: tuple[Client, str, bytes]) -> None:
+    """The PyPI client retrieves a file by study, series and instance, its metadata, frames and bulk data, as it was."""
+    client, path, file = stored
+    names = path.removeprefix(str(client.http.base_url).rstrip("/")).strip("/").split("/")
+    study, series, instance = names[1::2]
+    web = DICOMwebClient(url=str(client.http.base_url).rstrip("/"))
+    as_stored = (("application/dicom", "*"),)
+    expected = _without_group_lengths(pydicom.dcmread(io.BytesIO(file), force=True))
+
+    for found in (
+        web.retrieve_study(study, media_types=as_stored),
+        web.retrieve_series(study, series, media_types=as_stored),
+        [web.retrieve_instance(study, series, instance, media_types=as_stored)],
+    ):
+        assert [_without_group_lengths(one) == expected for one in found] == [True]
+    [metadata] = web.retrieve_study_metadata(study)
+    assert metadata == web.retrieve_instance_metadata(study, series, instance)
+    assert metadata["00080018"]["Value"] == [instance]
+    # This client sends Host without the port, so that it needs PUBLIC_URL to follow URLs (clients.md).
+    for tag, element in client.metadata(path)[0].items():
+        if "BulkDataURI" in element and tag not in _PIXEL_TAGS:
+            assert b"".join(web.retrieve_bulkdata(element["BulkDataURI"])).rstrip(b"\0") in file
+    if "PixelData" in expected:
+        [frame] = web.retrieve_instance_frames(study, series, instance, [1], media_types=(_ANY_FRAME,))
+        assert frame == client.get(f"{path}/frames/1", "application/octet-stream; transfer-syntax=*").content
+
+
+_PIXEL_TAGS = {"7FE00008", "7FE00009", "7FE00010"}
+_ANY_FRAME = ("application/octet-stream", "*")
+
+
+def _without_group_lengths(found: pydicom.Dataset) -> pydicom.Dataset:
+    for tag in [one.tag for one in found if not one.tag.element]:
+        del found[tag]
+    return found
