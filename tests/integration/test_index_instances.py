@@ -380,7 +380,7 @@ def test_abandon_published(connection: Connection) -> None:
 
 
 def test_statements(connection: Connection) -> None:
-    """A batch of two hundred instances is a handful of statements; one instance costs eight, one for the clock of the feed."""
+    """A batch of two hundred instances is a handful of statements, and one instance costs eight."""
     executed: list[str] = []
 
     store(connection, {**uids(1, 1, 0), "PatientName": "A^B", "Modality": "CT"})
