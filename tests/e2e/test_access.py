@@ -145,6 +145,26 @@ def test_other_clinic(guarded: Guarded, method: str, path: str) -> None:
         }
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_feed_of_other_clinic(guarded: Guarded, version: str) -> None:
+    """The change feed, its latest entry and the list of partitions show a caller what it may read, and no more."""
+    one = bearer(guarded.issuer.token("clinic-a-reader"))
+    guarded.store("clinic-b", bearer(guarded.issuer.token("owner")))
+
+    def seen(path: str, headers: dict[str, str]) -> set[str]:
+        found = guarded.send("GET", f"/{version}/{path}", headers).json()
+        return {entry["partitionName"].lower() for entry in (found if isinstance(found, list) else [found])}
+
+    everyone = bearer(guarded.issuer.token("reader"))
+    for path in ("changefeed?includeMetadata=false", "partitions"):
+        assert seen(path, one) == {"clinic-a"}
+        assert seen(path, everyone) > {"clinic-a"}
+    assert seen("changefeed/latest", one) == {"clinic-a"}
+    assert seen("changefeed/latest", everyone) == {"clinic-b"}
+    nobody = bearer(guarded.issuer.token("stranger"))
+    assert guarded.send("GET", f"/{version}/changefeed", nobody).status_code == 403
+
+
 def test_delete(guarded: Guarded) -> None:
     """A reader deletes nothing, an owner of one clinic deletes there alone."""
     uid = {"StudyInstanceUID": "9.1"}
