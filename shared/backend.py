@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import Unavailable
 from shared.index import partitions
@@ -17,6 +17,9 @@ from shared.settings import Settings, read_settings
 from shared.storage.audit_table import AuditTable
 from shared.storage.blobs import BlobStore, RecordStore
 from shared.turns import Turns
+
+if TYPE_CHECKING:
+    from shared.storage.events import EventSink
 
 _MAX_REMEMBERED = 10_000
 _YOUNG_CONTAINERS = 10_000
@@ -38,6 +41,8 @@ class Backend:
         Where audit records are kept beside the log; None where there is no Table Storage.
     long_header
         Held by the Store that works on a long header: memory is for one at a time.
+    events
+        Where events go; None: nowhere.
     decoding
         Held while pixel data is decoded or encoded: processors and memory are for a few at a time, since a frame may
         take hundreds of megabytes.
@@ -51,6 +56,7 @@ class Backend:
     audit: AuditTable | None = None
     long_header: asyncio.Lock = field(default_factory=asyncio.Lock)
     decoding: Turns = field(default_factory=Turns)
+    events: "EventSink | None" = None
     _partitions: dict[str, Partition] = field(default_factory=dict)
     _beside: set[asyncio.Task[object]] = field(default_factory=set)
 
@@ -98,6 +104,8 @@ class Backend:
         await self.records.close()
         if self.audit is not None:
             await self.audit.close()
+        if self.events is not None:
+            await self.events.close()
 
     def _remember(self, found: Partition | None) -> Partition | None:
         """Keep what was found: partitions are never removed."""
@@ -122,7 +130,8 @@ def open_backend(settings: Settings) -> Backend:
     blobs, records = _stores(settings)
     decoding = Turns(settings.decoding_at_once, settings.decoding_queue)
     index = open_index(settings.dicom_sql_url, settings.dicom_identity_client_id)
-    return Backend(settings, index, blobs, records, audit=_audit_table(settings), decoding=decoding)
+    audit, events = _audit_table(settings), _events(settings)
+    return Backend(settings, index, blobs, records, audit=audit, decoding=decoding, events=events)
 
 
 def _audit_table(settings: Settings) -> AuditTable | None:
@@ -150,3 +159,17 @@ def _stores(settings: Settings) -> tuple[BlobStore, RecordStore]:
     tables = table_service(connection, settings.dicom_table_url, client_id)
     concurrency = settings.blob_concurrency
     return AzureBlobs(blobs, container=settings.dicom_container, concurrency=concurrency), AzureRecords(tables)
+
+
+def _events(settings: Settings) -> "EventSink | None":
+    """Return where events go; imported only where they are on, as the stores."""
+    if settings.event_webhook_url:
+        from shared.storage.events import WebhookEvents
+
+        return WebhookEvents(settings.event_webhook_url)
+    if settings.event_grid_url:
+        from shared.storage.credentials import credential
+        from shared.storage.event_grid import EventGridEvents
+
+        return EventGridEvents(settings.event_grid_url, credential(settings.dicom_identity_client_id))
+    return None

@@ -31,6 +31,8 @@ _SCHEMES: Mapping[str, tuple[str, ...]] = {
     "dicom_blob_url": ("https://",),
     "dicom_table_url": ("https://",),
     "public_url": ("https://", "http://"),
+    "event_grid_url": ("https://",),
+    "event_webhook_url": ("https://", "http://"),
 }
 """How the URLs among the settings begin."""
 
@@ -120,6 +122,12 @@ class Settings:
     delete_after_s: int = _setting(3 * 86400, "Seconds from a delete to the removal of the bytes.")
     reservation_expires_s: int = _setting(86400, "Seconds after which an unfinished Store counts as dead.")
 
+    event_grid_url: str = _setting(
+        "", "Azure: https URL of the Event Grid topic that gets events, by managed identity."
+    )
+    event_webhook_url: str = _setting("", "URL that events are posted to where there is no Event Grid.")
+    event_topic: str = _setting("", "What events that are posted name as their topic.")
+
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting."""
         if not self.dicom_sql_url:
@@ -135,6 +143,7 @@ class Settings:
             if getattr(self, name) and not getattr(self, name).startswith(schemes):
                 # Without the value: it may hold a password.
                 raise InvalidSetting(f"{name.upper()} must begin with {' or '.join(schemes)}.")
+        _check_events(self)
         self._check_numbers()
         self._check_access()
         self._check_origins()
@@ -218,6 +227,13 @@ def _is_secure(url: str) -> bool:
         return False
     is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
     return bool(host) and is_plain and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+
+
+def _check_events(settings: Settings) -> None:
+    if settings.event_grid_url and settings.event_webhook_url:
+        raise InvalidSetting("Set one of EVENT_GRID_URL and EVENT_WEBHOOK_URL, or neither.")
+    if (settings.event_grid_url or settings.event_webhook_url) and not settings.public_url:
+        raise InvalidSetting("EVENT_GRID_URL and EVENT_WEBHOOK_URL need PUBLIC_URL, whose host events name.")
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -3,7 +3,7 @@
 import azure.functions as func
 
 from shared.backend import backend
-from shared.services import cleanup, consolidation, expiry
+from shared.services import cleanup, consolidation, events, expiry
 
 blueprint = func.Blueprint()
 
@@ -27,3 +27,10 @@ async def consolidate(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the w
 async def expire_studies(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Delete studies whose time has come, every ten minutes."""
     await expiry.delete_expired(backend())
+
+
+@blueprint.function_name("publish_events")
+@blueprint.timer_trigger(arg_name="timer", schedule="*/5 * * * * *", run_on_startup=True, use_monitor=False)
+async def publish_events(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
+    """Publish what the change feed tells, every five seconds where events are on."""
+    await events.publish(backend())

@@ -37,8 +37,8 @@ class Sent:
 class Victim:
     """A service to be killed."""
 
-    def __init__(self, data: Path) -> None:
-        environment = os.environ | {"PORT": "0", "STORAGE": "embedded", "DATA": str(data), "WORKERS": "1"}
+    def __init__(self, data: Path, **settings: str) -> None:
+        environment = os.environ | {"PORT": "0", "STORAGE": "embedded", "DATA": str(data), "WORKERS": "1"} | settings
         self._process = subprocess.Popen(
             [sys.executable, "-m", "localhost"],
             cwd=ROOT,

@@ -60,6 +60,8 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "storage.azure": ("azure.core", "azure.storage.blob", "azure.data.tables"),
     "storage.azure_audit": ("azure.core", "azure.data.tables"),
     "storage.credentials": ("azure.core", "azure.storage.blob", "azure.data.tables", "azure.identity"),
+    "storage.events": ("aiohttp",),
+    "storage.event_grid": ("azure.core", "azure.eventgrid"),
     "services": ("orjson",),
     "web": ("starlette", "orjson"),
     "check": ("orjson",),

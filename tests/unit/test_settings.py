@@ -110,6 +110,13 @@ def test_bad_flag(text: str) -> None:
         ({"DICOM_SQL_URL": "index.db"}, "DICOM_SQL_URL"),
         ({"DICOM_SQL_URL": "postgresql://u:secret@h/db"}, "DICOM_SQL_URL"),
         ({"PUBLIC_URL": "pacs.example"}, "PUBLIC_URL"),
+        ({"EVENT_GRID_URL": "http://secret", "PUBLIC_URL": "https://a"}, "EVENT_GRID_URL"),
+        ({"EVENT_WEBHOOK_URL": "secret", "PUBLIC_URL": "https://a"}, "EVENT_WEBHOOK_URL"),
+        ({"EVENT_WEBHOOK_URL": "https://secret"}, "PUBLIC_URL"),
+        (
+            {"EVENT_WEBHOOK_URL": "https://secret", "EVENT_GRID_URL": "https://b", "PUBLIC_URL": "https://a"},
+            "one of EVENT_GRID_URL and EVENT_WEBHOOK_URL",
+        ),
         ({"DICOM_STORAGE_FOLDER": ""}, "exactly one of DICOM_STORAGE_FOLDER"),
         ({"DICOM_STORAGE_CONNECTION_STRING": "UseDevelopmentStorage=true"}, "exactly one of DICOM_STORAGE_FOLDER"),
         (_AZURE, "exactly one of DICOM_STORAGE_FOLDER"),
