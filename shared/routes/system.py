@@ -1,9 +1,6 @@
 """What is asked of the service itself: its health, what it offers, and whether a page may call (health-and-ops.md)."""
 
-import time
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any
 
 import azure.functions as func
 import orjson
@@ -11,9 +8,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.backend import Backend, backend
-from shared.errors import DicomwebError, InvalidRequest
+from shared.errors import InvalidRequest
 from shared.index import partitions
 from shared.model import Action
+from shared.services.health import Status, examine, overall
 from shared.versions import rules_of
 from shared.web import openapi
 from shared.web.cors import cors_of
@@ -82,22 +80,28 @@ async def list_partitions(request: Call, backend: Backend) -> Response:
 
 @open_route(blueprint, "GET", "health/check")
 async def check_health(http: Request) -> Response:  # noqa: ARG001 - health is the same for all
-    """Answer 200 when index and storage answer, else 503."""
-    context = backend()
-    details = [await _check("Index", context.index.check), await _check("Storage", context.blobs.check)]
-    healthy = all(detail["status"] == "Healthy" for detail in details)
-    status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-    body = {"overallStatus": "Healthy" if healthy else "Unhealthy", "details": details}
-    return Response(orjson.dumps(body), status, media_type="application/json")
+    """Answer whether requests can be served: 200 when index and storage answer, else 503."""
+    findings = await examine(backend())
+    worst = overall(findings)
+    details = [
+        {
+            "name": one.name,
+            "status": one.status.value,
+            "description": one.description,
+            "durationMs": one.duration_ms,
+        }
+        for one in findings
+    ]
+    status = HTTPStatus.SERVICE_UNAVAILABLE if worst is Status.UNHEALTHY else HTTPStatus.OK
+    return _fresh({"overallStatus": worst.value, "details": details}, status)
 
 
-async def _check(name: str, check: Callable[[], Awaitable[None]]) -> dict[str, Any]:
-    began = time.perf_counter()
-    try:
-        await check()
-    except DicomwebError as error:
-        status, description = "Unhealthy", str(error)
-    else:
-        status, description = "Healthy", "answers"
-    took_ms = round((time.perf_counter() - began) * 1000, 1)
-    return {"name": name, "status": status, "description": description, "durationMs": took_ms}
+@open_route(blueprint, "GET", "health/live")
+async def check_liveness(http: Request) -> Response:  # noqa: ARG001 - as above
+    """Answer that the process is alive, whatever it leans on does: restarting it would not help that."""
+    return _fresh({"overallStatus": Status.HEALTHY.value, "details": []}, HTTPStatus.OK)
+
+
+def _fresh(body: dict[str, object], status: HTTPStatus) -> Response:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return Response(orjson.dumps(body), status, headers, "application/json")

@@ -52,7 +52,8 @@ def test_health(service: Service) -> None:
 
     assert answer.status_code == 200
     assert answer.json()["overallStatus"] == "Healthy"
-    assert {detail["name"] for detail in answer.json()["details"]} == {"Index", "Storage"}
+    names = {detail["name"] for detail in answer.json()["details"]}
+    assert names == {"Index", "Storage", "Records", "Cleanup", "Events"}
     assert "api-supported-versions" not in answer.headers
 
 

@@ -46,11 +46,11 @@ def _section(number: str) -> str:
 
 def test_routes() -> None:
     """The table of resources has each route of the app, and no other; those of no version stand below it."""
-    unversioned = {("GET", "health/check"), ("GET", "swagger")}
+    unversioned = {("GET", "health/check"), ("GET", "health/live"), ("GET", "swagger")}
     preflights = {("OPTIONS", path) for path in ("{*path}", "health/{*path}", "swagger")}
 
     assert set(_ROUTE.findall(_section("1.1"))) | unversioned | preflights == _routes()
-    assert "GET `health/check` and `swagger`" in _section("1.1")
+    assert "GET `health/check`, `health/live` and `swagger`" in _section("1.1")
 
 
 def test_versions() -> None:
