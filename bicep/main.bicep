@@ -308,6 +308,8 @@ module settings 'app/settings.bicep' = {
     publicUrl: publicUrl
     authIssuers: empty(authIssuers) ? '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0' : authIssuers
     authAudiences: authAudiences
+    // Events name the service by its public URL.
+    eventGridUrl: empty(publicUrl) ? '' : events.outputs.topicUrl
     others: appSettings
   }
 }

@@ -40,6 +40,9 @@ param authIssuers string
 @description('Required. Audiences that tokens must be for, blanks between.')
 param authAudiences string
 
+@description('Required. Where events go, or nothing.')
+param eventGridUrl string
+
 @description('Required. Values in place of those below, by name.')
 param others object
 
@@ -70,6 +73,9 @@ var service = {
   PUBLIC_URL: publicUrl
   AUTH_ISSUERS: authIssuers
   AUTH_AUDIENCES: authAudiences
+  EVENT_GRID_URL: eventGridUrl
+  EVENT_WEBHOOK_URL: ''
+  EVENT_TOPIC: ''
   AUTH_CLOCK_SKEW_S: '60'
   ACCESS_POLICY: ''
   AUDIT_STRICT: 'false'
