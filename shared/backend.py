@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared import metrics
 from shared.errors import Unavailable
 from shared.index import partitions
 from shared.index.database import Index, open_index
@@ -117,7 +118,10 @@ class Backend:
 @cache
 def backend() -> Backend:
     """Return the process's backend; the first call opens it, since start-up must be short."""
-    opened = open_backend(read_settings())
+    settings = read_settings()
+    if settings.metrics_to:
+        metrics.start(settings.metrics_to)
+    opened = open_backend(settings)
     # A header becomes thousands of containers, none of them in a cycle: looking for garbage at each 700 of them took
     # 7 % of the samples of a profile of Store. And what is there now stays as long as the process.
     gc.set_threshold(_YOUNG_CONTAINERS, 20, 20)

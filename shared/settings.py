@@ -64,6 +64,9 @@ _NOT_BELOW_ZERO = (
 )
 
 
+_METRICS = ("", "console", "otlp", "azure")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a deployment decides."""
@@ -128,6 +131,10 @@ class Settings:
     event_webhook_url: str = _setting("", "URL that events are posted to where there is no Event Grid.")
     event_topic: str = _setting("", "What events that are posted name as their topic.")
 
+    metrics_to: str = _setting(
+        "", "Where metrics go: console, otlp (OTEL_EXPORTER_OTLP_ENDPOINT), azure; empty: nowhere."
+    )
+
     def __post_init__(self) -> None:
         """Refuse what cannot work, naming the setting."""
         if not self.dicom_sql_url:
@@ -143,7 +150,7 @@ class Settings:
             if getattr(self, name) and not getattr(self, name).startswith(schemes):
                 # Without the value: it may hold a password.
                 raise InvalidSetting(f"{name.upper()} must begin with {' or '.join(schemes)}.")
-        _check_events(self)
+        _check_what_is_told(self)
         self._check_numbers()
         self._check_access()
         self._check_origins()
@@ -229,11 +236,13 @@ def _is_secure(url: str) -> bool:
     return bool(host) and is_plain and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
 
 
-def _check_events(settings: Settings) -> None:
+def _check_what_is_told(settings: Settings) -> None:
     if settings.event_grid_url and settings.event_webhook_url:
         raise InvalidSetting("Set one of EVENT_GRID_URL and EVENT_WEBHOOK_URL, or neither.")
     if (settings.event_grid_url or settings.event_webhook_url) and not settings.public_url:
         raise InvalidSetting("EVENT_GRID_URL and EVENT_WEBHOOK_URL need PUBLIC_URL, whose host events name.")
+    if settings.metrics_to not in _METRICS:
+        raise InvalidSetting(f"METRICS_TO is none of {', '.join(_METRICS[1:])}, nor empty.")
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -3,9 +3,10 @@
 import logging
 from datetime import timedelta
 
+from shared import metrics
 from shared.backend import Backend
 from shared.index import documents
-from shared.index.garbage import attempts, due, expire_reservations, forget, postpone
+from shared.index.garbage import attempts, backlog, due, expire_reservations, forget, postpone
 from shared.storage.blobs import document_blob, instance_blob, thumbnail_blob
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ async def clean_up(backend: Backend) -> int:
         failed += len(numbers) - len(gone)
     if dead or removed or failed:
         log.info("cleanup: %d blobs removed, %d to be tried again, %d dead reservations", removed, failed, dead)
+    metrics.queue("removals", *await backend.index.read(backlog), backend.now())
     return removed
 
 

@@ -6,6 +6,7 @@ saved makes the next one send the same events again, with the same ids.
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from shared import metrics
 from shared.backend import Backend
 from shared.errors import Conflict, NotFound, Unavailable
 from shared.index import change_feed
@@ -63,6 +65,8 @@ async def publish(backend: Backend) -> int:
         log.info("events: another process publishes them")
     except Unavailable as error:
         log.warning("events: %d published, then: %s", done, error)
+    with suppress(Unavailable):
+        metrics.queue("events", *await waiting(backend), backend.now())
     return done
 
 

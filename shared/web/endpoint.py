@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
+from shared import metrics
 from shared.backend import Backend, backend
 from shared.dicom.validation import is_uid
 from shared.errors import Busy, DicomwebError, Forbidden, InvalidRequest, PayloadTooLarge
@@ -197,7 +198,9 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
     if versioned:
         response.headers["api-supported-versions"] = SUPPORTED
     response.headers["X-Correlation-Id"] = call.correlation_id
-    return await _finished(response, http, body)
+    response = await _finished(response, http, body)
+    _count(http, response, endpoint, time.perf_counter() - began, body.received)
+    return response
 
 
 async def _recorded(response: Response, call: audit.Call, began: float, *, is_begun: bool) -> Response:
@@ -240,6 +243,14 @@ _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'; frame-ancestors 'self'"
 )
 """For whatever a stored document turns out to be; readers of PDF need scripts of their own."""
+
+
+def _count(http: HttpRequest, response: Response, endpoint: Endpoint, seconds: float, received: int) -> None:
+    metrics.request(endpoint.name, http.method, response.status_code, seconds, received)
+    if isinstance(response, Streaming):
+        response.on_chunk = lambda length: metrics.sent(endpoint.name, length)
+    elif http.method != "HEAD":
+        metrics.sent(endpoint.name, len(response.body))
 
 
 async def _in_time(answering: Awaitable[Response], body: "_Body", settings: Settings) -> Response:
@@ -364,6 +375,11 @@ class _Body:
         self._limit = limit
         if self._declared.isdigit() and int(self._declared) > limit:
             raise self._too_large()
+
+    @property
+    def received(self) -> int:
+        """How many bytes have been read."""
+        return self._received
 
     def postpones(self, deadline: asyncio.Timeout, within_s: int) -> None:
         """Let what arrives put *deadline* off: *within_s* counts from the last byte."""

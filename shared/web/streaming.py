@@ -6,7 +6,7 @@ from http import HTTPStatus
 from traceback import clear_frames
 
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from shared.model import ByteStream
 from shared.turns import admission, admit
@@ -30,12 +30,21 @@ class Streaming(StreamingResponse):
         super().__init__(body, status, headers=headers, media_type=media_type)
         self._body = body
         self._admission = admission()
+        self.on_chunk: Callable[[int], None] | None = None
+        """Told the length of each piece that is sent."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it (ASGI); the worker does that in another task than the handler's."""
         admit(self._admission)
+        tell = self.on_chunk
+
+        async def told(message: Message) -> None:
+            await send(message)
+            if tell is not None and (piece := message.get("body")):
+                tell(len(piece))
+
         try:
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, told if tell is not None else send)
         finally:
             await self._body.aclose()
 
