@@ -1,20 +1,21 @@
 """Check that index, blobs and change feed agree: ``python -m shared.check`` with the settings of the app.
 
-Reads only, and may run beside the service; docs/operations.md says what each finding means. Exit code 0: nothing was
-found, 1: something was, 2: the check could not be done.
+Reads only, unless `--repair` is given, and may run beside the service; docs/operations.md says what each finding means.
+Exit code 0: nothing was found (any more), 1: something was, 2: the check could not be done.
 """
 
 import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from shared.backend import open_backend
 from shared.errors import DicomwebError
 from shared.index.audit import require_database
 from shared.services.consistency import MEANINGS, Example, Report, check
+from shared.services.repair import repair
 from shared.settings import InvalidSetting, Settings, read_settings
 
 
@@ -24,23 +25,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--deep", action="store_true", help="read the header of each file, too")
     parser.add_argument("--json", action="store_true", help="write one JSON object")
     parser.add_argument("--examples", type=int, default=10, metavar="N", help="of each finding, by default 10")
+    parser.add_argument("--repair", action="store_true", help="put right what is safe to, then check")
     given = parser.parse_args(arguments)
     try:
-        report = asyncio.run(_check(read_settings(), is_deep=given.deep, most_examples=max(given.examples, 0)))
+        work = _check(read_settings(), given.repair, is_deep=given.deep, most_examples=max(given.examples, 0))
+        repaired, report = asyncio.run(work)
     except (InvalidSetting, DicomwebError) as error:
         sys.stderr.write(f"The check could not be done: {error}\n")
         return 2
-    sys.stdout.write(_json(report) if given.json else "".join(f"{line}\n" for line in _lines(report)))
+    lines = (*_repairs(repaired), *_lines(report))
+    sys.stdout.write(_json(report, repaired) if given.json else "".join(f"{line}\n" for line in lines))
     return 0 if report.is_clean else 1
 
 
-async def _check(settings: Settings, *, is_deep: bool, most_examples: int) -> Report:
+async def _check(
+    settings: Settings, wants_repair: bool, *, is_deep: bool, most_examples: int
+) -> tuple[dict[str, int], Report]:
     require_database(settings.dicom_sql_url)
     backend = open_backend(settings)
     try:
-        return await check(backend, is_deep=is_deep, most_examples=most_examples)
+        repaired = await repair(backend) if wants_repair else {}
+        return repaired, await check(backend, is_deep=is_deep, most_examples=most_examples)
     finally:
         await backend.close()
+
+
+def _repairs(repaired: Mapping[str, int]) -> Iterator[str]:
+    yield from (f"Repaired {name}: {count} {MEANINGS[name]}" for name, count in repaired.items())
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -60,10 +71,11 @@ def _text(example: Example) -> str:
     return ", ".join([*parts, *filter(None, [example.detail])])
 
 
-def _json(report: Report) -> str:
+def _json(report: Report, repaired: Mapping[str, int]) -> str:
     found = {name: {"meaning": MEANINGS[name], **asdict(one)} for name, one in report.findings.items()}
     looked_at = {name: getattr(report, name) for name in ("instances", "blobs", "documents", "headers")}
-    return f"{json.dumps({'clean': report.is_clean, 'looked_at': looked_at, 'findings': found})}\n"
+    told = {"clean": report.is_clean, "looked_at": looked_at, "repaired": repaired, "findings": found}
+    return f"{json.dumps(told)}\n"
 
 
 if __name__ == "__main__":

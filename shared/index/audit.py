@@ -29,9 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError
 
 from shared.errors import Unavailable
-from shared.index.garbage import chunks
+from shared.index.garbage import TRIED_OFTEN, chunks
 from shared.index.tables import (
     change_feed,
+    change_feed_clock,
     deleted_instance,
     document_entry,
     external_key,
@@ -40,6 +41,7 @@ from shared.index.tables import (
     instance,
     instance_metadata,
     name_word,
+    partition,
     reservation,
     series,
     series_document,
@@ -97,6 +99,11 @@ def keys_of(connection: Connection, versions: Sequence[int]) -> dict[int, Instan
 def broken(connection: Connection, rule: str, first: int) -> list[int]:
     """Return the numbers in the window from *first* on that break one of `RULES`, in order."""
     return list(connection.execute(RULES[rule], _window(first)).scalars())
+
+
+def is_feed_ahead(connection: Connection) -> bool:
+    """Whether an entry of the change feed is later than its clock, so that later ones could come before it."""
+    return connection.execute(_AHEAD).first() is not None
 
 
 def broken_feed(connection: Connection, first: int) -> Mapping[str, list[int]]:
@@ -177,6 +184,11 @@ def _parent_differs(parent: Table, number: str, *names: str) -> Select[Any]:
     )
 
 
+def _without_partition() -> Select[Any]:
+    joined = instance.outerjoin(partition, partition.c.id == instance.c.partition_id)
+    return select(instance.c.version).select_from(joined).where(_within(instance.c.version), partition.c.id.is_(None))
+
+
 def _either(*statements: Select[Any]) -> Select[Any]:
     numbers = union(*statements).subquery()
     return select(numbers.c[0]).order_by(numbers.c[0])
@@ -190,6 +202,12 @@ RULES: Mapping[str, Select[Any]] = {
     ),
     "study_row_differs": _either(_parent_differs(study, "study_id", "partition_id", "study_uid")),
     "series_row_differs": _either(_parent_differs(series, "series_id", "partition_id", "study_id", "series_uid")),
+    "partition_missing": _either(_without_partition()),
+    "removal_failing": _either(
+        select(deleted_instance.c.version).where(
+            _within(deleted_instance.c.version), deleted_instance.c.attempts >= TRIED_OFTEN
+        )
+    ),
     "study_empty": _either(_without(study.c.id, instance.c.study_id)),
     "series_empty": _either(_without(series.c.id, instance.c.series_id)),
     "rows_without_study": _either(
@@ -198,6 +216,8 @@ RULES: Mapping[str, Select[Any]] = {
 }
 """By name, what selects the numbers that break a rule: versions, or numbers of study and series rows."""
 
+_CLOCK = select(change_feed_clock.c.last).where(change_feed_clock.c.id == 1).scalar_subquery()
+_AHEAD = select(change_feed.c.sequence).where(or_(_CLOCK.is_(None), change_feed.c.timestamp > _CLOCK)).limit(1)
 FEED_RULES = ("entry_missing", "entry_twice", "entry_without_begin", "entry_of_delete", "entry_without_end")
 """What `broken_feed` finds."""
 

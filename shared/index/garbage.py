@@ -13,6 +13,9 @@ T = TypeVar("T")
 CHUNK = 500
 """Versions in one statement: Azure SQL takes at most 2,100 parameters."""
 
+TRIED_OFTEN = 5
+"""Removals of a blob that failed, after which somebody should look; trying goes on."""
+
 _EXPIRED = (
     select(reservation.c.version)
     .where(reservation.c.reserved_at < bindparam("before"))
@@ -29,7 +32,7 @@ _BACKLOG = select(func.count(), func.min(deleted_instance.c.due_at)).select_from
 _ATTEMPTS = select(deleted_instance.c.version, deleted_instance.c.attempts).where(
     deleted_instance.c.version.in_(bindparam("versions", expanding=True))
 )
-_TRIED = select(func.count()).select_from(deleted_instance).where(deleted_instance.c.attempts >= bindparam("times"))
+_FAILING = select(func.count()).select_from(deleted_instance).where(deleted_instance.c.attempts >= TRIED_OFTEN)
 _RELEASE = (
     delete(reservation)
     .where(reservation.c.version.in_(bindparam("versions", expanding=True)))
@@ -84,9 +87,9 @@ def backlog(connection: Connection) -> tuple[int, datetime | None]:
     return count, oldest
 
 
-def tried(connection: Connection, times: int) -> int:
-    """Return how many versions wait although their removal was tried so many times."""
-    return connection.execute(_TRIED, {"times": times}).scalar_one()
+def failing(connection: Connection) -> int:
+    """Return how many versions wait although their removal was tried often."""
+    return connection.execute(_FAILING).scalar_one()
 
 
 def release(connection: Connection, versions: Sequence[int]) -> set[int]:

@@ -14,10 +14,11 @@ from shared.dicom.attributes import tag_of
 from shared.dicom.header import HeaderReader
 from shared.dicom.validation import uid_value
 from shared.errors import NotFound, UnreadableFile
-from shared.index import audit, documents
+from shared.index import audit, change_feed, documents
 from shared.index.audit import Known
 from shared.index.documents import InUse
 from shared.model import InstanceKey
+from shared.services import events
 from shared.storage.blobs import (
     CHECK_BLOB,
     DOCUMENTS,
@@ -45,6 +46,8 @@ MEANINGS: Mapping[str, str] = {
     "rows_without_instance": "versions with metadata or frames that are not published",
     "study_row_differs": "published instances whose study's row is missing or is another study's",
     "series_row_differs": "published instances whose series' row is missing or is another series'",
+    "partition_missing": "published instances whose partition has no row",
+    "removal_failing": "versions whose blobs could not be removed five times",
     "study_empty": "rows of studies without instances",
     "series_empty": "rows of series without instances",
     "rows_without_study": "numbers of studies that have words, values or an expiry and no row",
@@ -52,6 +55,8 @@ MEANINGS: Mapping[str, str] = {
     "entry_twice": "versions with two entries of the same kind in the change feed",
     "entry_without_begin": "versions whose change feed entry of a delete has none of a creation before it",
     "entry_of_delete": "published instances whose delete is in the change feed",
+    "feed_ahead": "change feeds with an entry that is later than its clock",
+    "event_position": "positions of events behind the end of the change feed: events would be left out",
     "entry_without_end": "versions that are published no more and whose change feed does not say so",
 }
 """Everything that can be found, and what its numbers are: versions, or where it says so rows or documents."""
@@ -116,6 +121,7 @@ async def check(backend: Backend, *, is_deep: bool = False, most_examples: int =
     await checker.compare_documents()
     for first in range(0, last + 1, audit.WINDOW):
         await checker.apply_rules(first)
+    await checker.compare_positions()
     return checker.report
 
 
@@ -167,6 +173,16 @@ class _Checker:
             self._add(rule, *map(Example, await index.read(audit.broken, rule, first)))
         for rule, versions in (await index.read(audit.broken_feed, first)).items():
             self._add(rule, *map(Example, versions))
+
+    async def compare_positions(self) -> None:
+        """Hold the clock of the change feed, and the position of events, against its entries."""
+        position = await events.load(self._backend)
+        # Only now: an entry is there before its event is published.
+        end = await self._backend.index.read(change_feed.last_sequence)
+        if position is not None and position.sequence > end:
+            self._add("event_position", Example(None, detail=f"{position.sequence}, the last entry is {end}"))
+        if await self._backend.index.read(audit.is_feed_ahead):
+            self._add("feed_ahead", Example(None))
 
     def _stray(self, blob: StoredBlob | None) -> None:
         """Report a blob whose name is no instance's; the name may be anyone's, so it is not told."""

@@ -18,7 +18,6 @@ from shared.services import events
 
 _LONGEST_S = 5.0
 _CLEANUP_LATE = timedelta(days=1)
-_TRIED_OFTEN = 5
 _EVENTS_LATE = timedelta(minutes=10)
 
 
@@ -88,11 +87,11 @@ async def _records(backend: Backend) -> tuple[Status, str]:
 
 async def _cleanup(backend: Backend) -> tuple[Status, str]:
     count, oldest = await backend.index.read(garbage.backlog)
-    often = await backend.index.read(garbage.tried, _TRIED_OFTEN)
+    often = await backend.index.read(garbage.failing)
     late = _late(oldest, backend)
     status = Status.DEGRADED if often or late > _CLEANUP_LATE else Status.HEALTHY
     text = f"{count} removals wait"
-    return status, f"{text}, {often} were tried {_TRIED_OFTEN} times and more" if often else text
+    return status, f"{text}, {often} were tried {garbage.TRIED_OFTEN} times and more" if often else text
 
 
 async def _events(backend: Backend) -> tuple[Status, str]:

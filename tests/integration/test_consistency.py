@@ -36,6 +36,8 @@ from shared.services.cleanup import clean_up
 from shared.services.consistency import MEANINGS, Example, Report, check
 from shared.services.consolidation import consolidate
 from shared.services.delete import delete as delete_scope
+from shared.services.events import load, save
+from shared.services.repair import repair
 from shared.settings import Settings
 from shared.storage.blobs import StoredBlob, document_blob, instance_blob
 from tests.factories import part10
@@ -310,6 +312,86 @@ async def test_index_without_keys(backend: Backend, sql: str, findings: dict[str
     assert await _found(backend) == findings
 
 
+_UNTIDY = [
+    ("INSERT INTO deleted_instance VALUES (2, '2024-01-01', 0)", "to_be_removed"),
+    ("INSERT INTO reservation VALUES (3, '2024-01-01')", "to_be_removed"),
+    ("INSERT INTO instance_metadata VALUES (77, x'00')", "rows_without_instance"),
+    ("INSERT INTO frame_page VALUES (77, 1, 1, 0, 0, x'')", "rows_without_instance"),
+    ("INSERT INTO study_expiry VALUES (9, '2024-01-01')", "rows_without_study"),
+    ("INSERT INTO external_value VALUES (9, '00190010', 'LO', 'x')", "rows_without_study"),
+]
+
+
+@pytest.mark.parametrize(("sql", "finding"), _UNTIDY)
+async def test_repair(backend: Backend, sql: str, finding: str) -> None:
+    """What is safe to put right is put right, and is clean then; nothing that is published goes."""
+    _without_keys(backend, sql)
+    assert list(await _found(backend)) == [finding]
+
+    assert await repair(backend) == {finding: 1}
+
+    assert await check(backend, is_deep=True) == Report(instances=6, blobs=6, headers=6)
+    assert await repair(backend) == {}
+
+
+async def test_repair_empty_parents(backend: Backend) -> None:
+    """Studies and series without instances are removed with what belongs to them."""
+    _without_keys(backend, "DELETE FROM instance WHERE version > 4")
+    _without_keys(backend, "DELETE FROM instance_metadata WHERE version > 4")
+
+    assert await repair(backend) == {"series_empty": 1, "study_empty": 1}
+
+    found = await _found(backend)
+    assert not {"study_empty", "series_empty", "rows_without_study"} & set(found)
+    assert await repair(backend) == {}
+
+
+async def test_repair_nothing_else(backend: Backend) -> None:
+    """What is lost, or unknown, stays as it is: a person decides on it."""
+    await backend.blobs.delete([instance_blob(2)])
+    await backend.blobs.write([(instance_blob(99), b"unknown")])
+    later = _an_hour_later(backend)
+    before = await _found(later)
+
+    assert await repair(later) == {}
+
+    assert set(before) == {"blob_missing", "blob_unknown"}
+    assert await _found(later) == before
+
+
+@pytest.mark.parametrize(
+    ("sql", "findings"),
+    [
+        ("DELETE FROM partition", {"partition_missing": [1, 2, 3, 4, 5, 6]}),
+        ("INSERT INTO deleted_instance VALUES (99, '2024-01-01', 5)", {"removal_failing": [99]}),
+        ("DELETE FROM change_feed_clock", {"feed_ahead": [None]}),
+        ("UPDATE change_feed_clock SET last = '2001-01-01 00:00:00.000000'", {"feed_ahead": [None]}),
+    ],
+)
+async def test_index_beside_instances(backend: Backend, sql: str, findings: dict[str, list[int | None]]) -> None:
+    """A lost partition, removals that keep failing, and a clock behind the change feed are found."""
+    _without_keys(backend, sql)
+
+    assert await _found(backend) == findings
+
+
+async def test_event_position(backend: Backend) -> None:
+    """A position of events behind the end of the change feed is found, and set back to that end."""
+    await save(6, None, backend)
+    assert (await check(backend)).is_clean
+    position = await load(backend)
+    assert position is not None
+    await save(7, position.etag, backend)
+
+    assert await _found(backend) == {"event_position": [None]}
+    assert await repair(backend) == {"event_position": 1}
+
+    repaired = await load(backend)
+    assert repaired is not None
+    assert repaired.sequence == 6
+    assert (await check(backend)).is_clean
+
+
 async def test_delete_before_create(backend: Backend) -> None:
     """An entry of a delete that stands before the one of the creation is found."""
     await _change(backend, insert(change_feed).values(_ENTRY | {"version": 99, "action": "Delete"}))
@@ -513,6 +595,17 @@ async def test_command_findings(backend: Backend, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("settings")
+async def test_command_repair(backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only when it is told to the command puts right what it can; it says what, and ends with 0 when all is well."""
+    _without_keys(backend, "INSERT INTO reservation VALUES (3, '2024-01-01')")
+
+    codes = [await asyncio.to_thread(command.main, given) for given in ([], ["--repair"], [])]
+
+    assert codes == [1, 0, 0]
+    assert f"Repaired to_be_removed: 1 {MEANINGS['to_be_removed']}\nLooked at 6" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("settings")
 async def test_command_json(backend: Backend, capsys: pytest.CaptureFixture[str]) -> None:
     """For machines the command writes one JSON object, with as many examples as they want."""
     await backend.blobs.delete([instance_blob(2), instance_blob(3)])
@@ -523,6 +616,7 @@ async def test_command_json(backend: Backend, capsys: pytest.CaptureFixture[str]
     assert json.loads(capsys.readouterr().out) == {
         "clean": False,
         "looked_at": {"instances": 6, "blobs": 4, "documents": 0, "headers": 0},
+        "repaired": {},
         "findings": {
             "blob_missing": {
                 "meaning": MEANINGS["blob_missing"],
