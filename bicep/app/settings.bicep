@@ -59,13 +59,14 @@ var host = {
   PYTHON_ENABLE_INIT_INDEXING: '1'
 }
 
-// Where the service keeps what: the same names as in shared/settings.py.
+// Where the service keeps and sends what: the same names as in shared/settings.py.
 var places = {
   DICOM_BLOB_URL: blobUrl
   DICOM_TABLE_URL: tableUrl
   DICOM_IDENTITY_CLIENT_ID: identityClientId
   DICOM_CONTAINER: container
   DICOM_SQL_URL: sqlUrl
+  METRICS_TO: 'azure'
 }
 
 var service = {

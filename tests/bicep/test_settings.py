@@ -80,8 +80,9 @@ def test_host_values() -> None:
 
 
 def test_values() -> None:
-    """What the deployment sets by itself is what the app takes when nothing is set."""
+    """What the deployment sets by itself is what the app takes when nothing is set, but for where metrics go."""
     written = {name: value for name, value in deployed().items() if value is not None and name in known()}
+    assert written.pop("METRICS_TO") == "azure"
     base = {"DICOM_SQL_URL": "sqlite:///x", "DICOM_STORAGE_FOLDER": "x"}
 
     assert read_settings(base | written) == read_settings(base)
