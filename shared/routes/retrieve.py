@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from shared.backend import Backend
 from shared.errors import InvalidRequest
-from shared.model import Action, ByteStream, Wish
+from shared.model import Action, ByteStream, StoredInstance, Wish
 from shared.services.bulkdata import BulkData, retrieve_bulk
 from shared.services.frames import Frames, retrieve_frames
 from shared.services.metadata import (
@@ -25,7 +25,7 @@ from shared.services.source import reader_of
 from shared.services.streams import begun, one_piece
 from shared.web.endpoint import Request, route
 from shared.web.media_types import DICOM, DICOM_JSON, DICOM_XML, MULTIPART_RELATED, accepts_gzip, report_type
-from shared.web.multipart import new_boundary, write_parts
+from shared.web.multipart import new_boundary, write_parts, written_length
 from shared.web.negotiation import FRAMES, RESOURCE_OF, bulk_resource, wishes
 from shared.web.store_terms import wants_external
 from shared.web.streaming import FRESH, Representation, Streaming, answer, unchanged
@@ -111,10 +111,21 @@ async def bulk_answer(request: Request, found: BulkData, wish: Wish) -> Response
 
 
 def multipart(
-    parts: AsyncGenerator[tuple[str, ByteStream], None], media_type: str, headers: Mapping[str, str] | None = None
+    parts: AsyncGenerator[tuple[str, ByteStream], None],
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+    lengths: Sequence[tuple[str, int]] = (),
 ) -> Response:
-    """Return parts, each with its header fields, as one multipart answer (PS3.18 §8.6.1)."""
+    """Return parts, each with its header fields, as one multipart answer (PS3.18 §8.6.1).
+
+    Parameters
+    ----------
+    lengths
+        Of all parts, each with its header fields, where they are known.
+    """
     boundary = new_boundary()
+    if lengths:
+        headers = {**(headers or {}), "Content-Length": str(written_length(lengths, boundary))}
     whole_type = f'{MULTIPART_RELATED}; type="{media_type}"; boundary={boundary}'
     return Streaming(write_parts(parts, boundary), whole_type, headers=headers)
 
@@ -155,7 +166,8 @@ async def instance_answer(request: Request, wanted: Sequence[Wish], backend: Bac
     """Return the instances of a request in the first way that is wanted and possible."""
     chosen = await choose(request.scope, wanted, backend)
     if chosen.wish.is_multipart:
-        return multipart(_parts(await retrieve(chosen, backend), request), DICOM)
+        lengths = [(_fields(one, request), one.length_bytes) for one in chosen.files_as_stored or ()]
+        return multipart(_parts(await retrieve(chosen, backend), request), DICOM, lengths=lengths)
     [instance] = chosen.first
     syntax = chosen.syntax_of(instance)
     media_type = f"{DICOM}; transfer-syntax={syntax}"
@@ -168,8 +180,12 @@ async def instance_answer(request: Request, wanted: Sequence[Wish], backend: Bac
 async def _parts(files: Files, request: Request) -> AsyncGenerator[tuple[str, ByteStream], None]:
     async with aclosing(files):
         async for instance, chunks in files:
-            fields = f"Content-Type: {DICOM}; transfer-syntax={instance.transfer_syntax}"
-            yield f"{fields}\r\nContent-Location: {request.urls.instance(instance.key)}", chunks
+            yield _fields(instance, request), chunks
+
+
+def _fields(instance: StoredInstance, request: Request) -> str:
+    media_type = f"{DICOM}; transfer-syntax={instance.transfer_syntax}"
+    return f"Content-Type: {media_type}\r\nContent-Location: {request.urls.instance(instance.key)}"
 
 
 async def _metadata(request: Request, backend: Backend) -> Response:

@@ -33,6 +33,12 @@ class Chosen:
         """Return the transfer syntax that an instance is given in."""
         return instance.transfer_syntax if self.wish.transfer_syntax == AS_STORED else self.wish.transfer_syntax
 
+    @property
+    def files_as_stored(self) -> Sequence[StoredInstance] | None:
+        """Return all that will be given where that is known, and each as it is stored; else None."""
+        is_all = len(self.first) < _PAGE
+        return self.first if is_all and all(self.syntax_of(one) == one.transfer_syntax for one in self.first) else None
+
 
 async def choose(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> Chosen:
     """Return the first wish that can be met for all instances of *scope*.
@@ -68,7 +74,14 @@ async def retrieve(chosen: Chosen, backend: Backend) -> Files:
     async def open_file(instance: StoredInstance) -> ByteStream:
         return await open_instance(instance, chosen.syntax_of(instance), backend)
 
+    if chosen.scope.instance is not None:
+        [instance] = chosen.first
+        return _one(replace(instance, transfer_syntax=chosen.syntax_of(instance)), await open_file(instance))
     return await begun(_files(chosen, read_ahead(_instances(chosen, backend), open_file, backend.settings.read_ahead)))
+
+
+async def _one(instance: StoredInstance, chunks: ByteStream) -> Files:
+    yield instance, chunks
 
 
 async def open_instance(instance: StoredInstance, transfer_syntax: str, backend: Backend) -> ByteStream:

@@ -270,7 +270,7 @@ async def _handle(
 ) -> Response:
     context = backend()
     require(caller, endpoint.action, everywhere=not endpoint.has_partitions and endpoint.action is not Action.READ)
-    if _MARKUP.search(http.url.query):
+    if _MARKUP.search(_query_string(http)):
         raise InvalidRequest("The query string holds '<', which is not allowed.")
     check_query(_query(http), context.settings)
     check_frames(str(http.path_params.get("frames", "")), context.settings)
@@ -333,9 +333,14 @@ _BY_QUERY = "wado"
 _UIDS_OF_QUERY = ("studyuid", "seriesuid", "objectuid")
 
 
+def _query_string(http: HttpRequest) -> str:
+    """Return the query as it was sent; `http.url` would be taken apart for it each time."""
+    return str(http.scope["query_string"], "utf-8", "replace")
+
+
 def _query(http: HttpRequest) -> list[tuple[str, str]]:
     """Return the parameters of the query, names in lower case; a plus stays one: it is part of media types."""
-    pairs = (pair.partition("=") for pair in http.url.query.split("&") if pair)
+    pairs = (pair.partition("=") for pair in _query_string(http).split("&") if pair)
     return [(unquote(name).lower(), unquote(value)) for name, _, value in pairs]
 
 
@@ -364,6 +369,7 @@ class _Body:
     def __init__(self, http: HttpRequest) -> None:
         self._chunks = http.stream()
         self._declared = http.headers.get("content-length", "")
+        self._is_chunked = "transfer-encoding" in http.headers
         self._limit = 0
         self._received = 0
         self._deadline: asyncio.Timeout | None = None
@@ -404,6 +410,8 @@ class _Body:
 
     async def drain(self) -> None:
         """Read on, up to a bound: an answer before the body was read fails in the Functions host."""
+        if not (self._declared.strip("0") or self._is_chunked):
+            return
         drained = 0
         with suppress(StopAsyncIteration, ClientDisconnect, TimeoutError):
             async with asyncio.timeout(_DRAIN_S):

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -161,12 +161,26 @@ def new_boundary() -> str:
 
 async def write_parts(parts: AsyncGenerator[tuple[str, ByteStream], None], boundary: str) -> ByteStream:
     """Yield a multipart body from each part's header fields, as text with line breaks between, and content."""
-    opening = f"--{boundary}\r\n"
+    before = ""
     async with aclosing(parts):
         async for fields, chunks in parts:
             async with aclosing(chunks):
-                yield f"{opening}{fields}\r\n\r\n".encode("latin-1")
+                yield _opening(before, boundary, fields)
                 async for chunk in chunks:
                     yield chunk
-            opening = f"\r\n--{boundary}\r\n"
-    yield f"\r\n--{boundary}--\r\n".encode("latin-1")
+            before = "\r\n"
+    yield _closing(boundary)
+
+
+def written_length(parts: Iterable[tuple[str, int]], boundary: str) -> int:
+    """Return the length of what `write_parts` yields, from each part's header fields and length, in bytes."""
+    openings = ((_opening("\r\n", boundary, fields), length) for fields, length in parts)
+    return sum(len(opening) + length for opening, length in openings) - len("\r\n") + len(_closing(boundary))
+
+
+def _opening(before: str, boundary: str, fields: str) -> bytes:
+    return f"{before}--{boundary}\r\n{fields}\r\n\r\n".encode("latin-1")
+
+
+def _closing(boundary: str) -> bytes:
+    return f"\r\n--{boundary}--\r\n".encode("latin-1")

@@ -81,7 +81,7 @@ def service_urls(request: Request, settings: Settings, path: str) -> Urls:
         next(iter(values), default)
         for values, default in (
             (hosts, request.headers.get("host", "")),
-            (schemes, request.url.scheme),
+            (schemes, str(request.scope["scheme"])),
             (prefixes, given.path.rstrip("/") + path),
         )
     )
@@ -101,6 +101,8 @@ def client_address(request: Request) -> str:
 
 def is_proxy(request: Request, networks: Networks) -> bool:
     """Whether the request was sent by one of our proxies."""
+    if not networks:
+        return False
     try:
         sender = ip_address(client_address(request))
     except ValueError:

@@ -18,6 +18,8 @@ from tests.factories import dataset, file_of, new_uid, part10
 _ABORTED = 1000
 _GROWTH_BYTES = 40 * 2**20
 """Of memory, beyond which something was kept; allocators keep some of what they were given."""
+_POOLED = 12
+"""Threads that the pools of index and storage may still start, until all were busy at once."""
 _PATIENCE_S = 30
 
 
@@ -74,7 +76,7 @@ def test_aborted_downloads(alone: Client) -> None:
 
     files_after, threads_after = _settled(worker)
     assert files_after <= files_before + 2
-    assert threads_after <= threads_before + 2
+    assert threads_after <= threads_before + _POOLED
     assert worker.memory_info().rss - memory < _GROWTH_BYTES
 
 

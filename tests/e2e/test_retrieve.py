@@ -175,3 +175,17 @@ def test_metadata_etag(client: Client) -> None:
 def test_metadata_not_acceptable(client: Client) -> None:
     """Metadata in a type that is not JSON is 406, before the UIDs are looked at."""
     assert client.get("/studies/not-a-uid/metadata", "application/dicom").status_code == 406
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_length_of_parts(client: Client, *, is_one: bool) -> None:
+    """What is given as stored has a Content-Length, as multipart too, for HEAD as for GET (RFC 9110 §8.6)."""
+    study = Study(client)
+    series, instance = next(iter(study.files))
+    path = f"/studies/{study.uid}" + (f"/series/{series}/instances/{instance}" if is_one else "")
+
+    whole = client.get(path, "*/*")
+
+    assert whole.headers["content-length"] == str(len(whole.content))
+    assert len(parts_of(whole)) == (1 if is_one else 5)
+    assert client.http.head(path).headers["content-length"] == str(len(whole.content))
