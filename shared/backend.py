@@ -17,7 +17,7 @@ from shared.model import DEFAULT_PARTITION, Partition
 from shared.settings import Settings, read_settings
 from shared.storage.audit_table import AuditTable
 from shared.storage.blobs import BlobStore, RecordStore
-from shared.turns import Turns
+from shared.turns import Decoding
 
 if TYPE_CHECKING:
     from shared.storage.events import EventSink
@@ -56,7 +56,7 @@ class Backend:
     now: Callable[[], datetime] = _now
     audit: AuditTable | None = None
     long_header: asyncio.Lock = field(default_factory=asyncio.Lock)
-    decoding: Turns = field(default_factory=Turns)
+    decoding: Decoding = field(default_factory=Decoding)
     events: "EventSink | None" = None
     _partitions: dict[str, Partition] = field(default_factory=dict)
     _beside: set[asyncio.Task[object]] = field(default_factory=set)
@@ -132,7 +132,7 @@ def backend() -> Backend:
 def open_backend(settings: Settings) -> Backend:
     """Return a backend over the storage that *settings* name."""
     blobs, records = _stores(settings)
-    decoding = Turns(settings.decoding_at_once, settings.decoding_queue)
+    decoding = Decoding(settings.decoding_at_once, settings.decoding_queue)
     index = open_index(settings.dicom_sql_url, settings.dicom_identity_client_id)
     audit, events = _audit_table(settings), _events(settings)
     return Backend(settings, index, blobs, records, audit=audit, decoding=decoding, events=events)

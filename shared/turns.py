@@ -1,6 +1,8 @@
 """Work of which a process does little at a time: who wants to, waits for a turn, and not too many wait."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
@@ -8,6 +10,8 @@ from types import TracebackType
 from shared.errors import Busy
 
 _RETRY_AFTER_S = 2
+LARGE_BYTES = 16 * 2**20
+"""Frames above this are worked on one at a time: a codec takes some five times what a frame does."""
 
 
 @dataclass(slots=True)
@@ -56,3 +60,16 @@ class Turns:
     ) -> None:
         """Give it back."""
         self._free.release()
+
+
+class Decoding:
+    """Turns at pixel data: some at once, but of large frames one at a time."""
+
+    def __init__(self, at_once: int = 2, queue: int = 32) -> None:
+        self._any, self._large = Turns(at_once, queue), Turns(1, queue)
+
+    @asynccontextmanager
+    async def turn(self, frame_bytes: int) -> AsyncIterator[None]:
+        """Wait for a turn at a frame of so many bytes decoded; raise `Busy` where too many wait."""
+        async with self._large if frame_bytes > LARGE_BYTES else nullcontext(), self._any:
+            yield

@@ -9,8 +9,8 @@ from shared.dicom.attributes import tag_of
 from shared.dicom.bulk import BulkValue
 from shared.errors import NotDecodable
 
-MAX_FRAME_BYTES = 512 * 1024 * 1024
-"""Of one decoded frame: what a request may ask for at most."""
+MAX_FRAME_BYTES = 256 * 1024 * 1024
+"""Of one decoded frame: what a request may ask for at most. A codec takes five times that, of 2 GiB."""
 
 FLOAT_PIXEL_DATA, DOUBLE_PIXEL_DATA, PIXEL_DATA = "7FE00008", "7FE00009", "7FE00010"
 

@@ -25,6 +25,9 @@ _READ_BYTES = 4 * 2**20
 _GAP_BYTES = 64 * 2**10
 """Between frames that are still neighbours: less to read than another request would cost."""
 
+_AHEAD_BYTES = 16 * 2**20
+"""Of decoded frames that wait to be sent, at most, but for the first."""
+
 Frames: TypeAlias = AsyncGenerator[tuple[int, ByteStream], None]
 """Frames by number, each with its bytes."""
 
@@ -162,11 +165,16 @@ async def _converted_frames(source: Source, places: Sequence[Place], syntax: str
 
     async def convert(one: Place) -> ByteStream:
         frame = await read_frame(source, one)
-        async with backend.decoding:
+        async with backend.decoding.turn(image.frame_bytes):
             return one_piece(await asyncio.to_thread(_recoded, frame, image, source.transfer_syntax, syntax))
 
-    async for place, chunks in read_ahead(each(places), convert, backend.settings.read_ahead):
+    async for place, chunks in read_ahead(each(places), convert, decoded_ahead(image, backend.settings.read_ahead)):
         yield place.frame, chunks
+
+
+def decoded_ahead(image: Image, depth: int) -> int:
+    """Return how many frames may be made before they are sent: *depth*, or fewer of large ones."""
+    return min(depth, _AHEAD_BYTES // max(image.frame_bytes, 1))
 
 
 def _recoded(frame: bytes, image: Image, stored: str, wanted: str) -> bytes:

@@ -15,7 +15,7 @@ from shared.errors import NotFound
 from shared.index.frames import pages_for
 from shared.index.representative import find_middle
 from shared.model import ByteStream, Scope, StoredInstance
-from shared.services.frames import Place, places_of, read_frame
+from shared.services.frames import Place, decoded_ahead, places_of, read_frame
 from shared.services.source import Source, header_of, image_in, source_of
 from shared.services.streams import each, one_piece, read_ahead, whole
 
@@ -134,14 +134,15 @@ async def render_frames(
     """
     places = await _places(one, numbers, backend)
     tables = await _tables(one.source, one.header)
+    image = image_in(one.header)
 
     async def render(place: Place) -> ByteStream:
         frame = await read_frame(one.source, place)
         asked = replace(options, frame=place.frame)
-        async with backend.decoding:
+        async with backend.decoding.turn(image.frame_bytes):
             return one_piece(await asyncio.to_thread(_picture, one, frame, tables, media_type, asked))
 
-    async for place, picture in read_ahead(each(places), render, backend.settings.read_ahead):
+    async for place, picture in read_ahead(each(places), render, decoded_ahead(image, backend.settings.read_ahead)):
         yield place.frame, picture
 
 
@@ -161,7 +162,7 @@ async def animate(one: Renderable, options: RenderOptions, backend: Backend) -> 
 
     pieces = animated_gif(frames(), frame_delay_ms(Item(one.header.dataset)))
     while True:
-        async with backend.decoding:
+        async with backend.decoding.turn(image_in(one.header).frame_bytes):
             piece = await asyncio.to_thread(next, pieces, None)
         if piece is None:
             return

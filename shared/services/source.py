@@ -64,7 +64,7 @@ async def source_of(instance: StoredInstance, backend: Backend) -> Source:
         return Source(instance, instance.transfer_syntax, instance.length_bytes, read)
     if instance.length_bytes > MAX_INFLATED_BYTES:
         raise NotDecodable(f"Deflated, and over {MAX_INFLATED_BYTES} bytes.")
-    async with backend.decoding:
+    async with backend.decoding.turn(instance.length_bytes):
         deflated = await whole(await read(0, instance.length_bytes))
         file = await asyncio.to_thread(_inflated, deflated)
 

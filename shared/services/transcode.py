@@ -59,7 +59,7 @@ async def _pieces(source: Source, transfer_syntax: str, backend: Backend) -> Byt
     head = await read_all(source, 0, end)
     pieces = transcode(head, tail, frames(), image, source.transfer_syntax, transfer_syntax)
     while True:
-        async with backend.decoding:
+        async with backend.decoding.turn(image.frame_bytes if image is not None else 0):
             piece = await asyncio.to_thread(next, pieces, None)
         if piece is None:
             return

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from shared.errors import Busy, DicomwebError, HeaderTooLarge, InvalidRequest, TooManyRequests, UrlTooLong
 from shared.settings import Settings
-from shared.turns import Admission, Turns, admit
+from shared.turns import LARGE_BYTES, Admission, Decoding, Turns, admit
 from shared.web.limits import Budgets, check_frames, check_head, check_query
 
 _SETTINGS = Settings(
@@ -181,3 +181,23 @@ async def test_turns_cancelled() -> None:
         await asyncio.sleep(0)
         assert not waits.done()
     await waits
+
+
+async def test_large_frames() -> None:
+    """Of large frames one is decoded at a time, and small ones beside it."""
+    decoding, begun = Decoding(at_once=2, queue=2), list[str]()
+    may_end = asyncio.Event()
+
+    async def decode(name: str, frame_bytes: int) -> None:
+        async with decoding.turn(frame_bytes):
+            begun.append(name)
+            await may_end.wait()
+
+    sizes = {"large": LARGE_BYTES + 1, "second large": LARGE_BYTES + 1, "small": LARGE_BYTES}
+    tasks = [asyncio.create_task(decode(name, size)) for name, size in sizes.items()]
+    await asyncio.sleep(0.01)
+    assert begun == ["large", "small"]
+
+    may_end.set()
+    await asyncio.gather(*tasks)
+    assert begun[2:] == ["second large"]
