@@ -4,16 +4,16 @@ import asyncio
 import gc
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import metrics
 from shared.errors import Unavailable
-from shared.index import partitions
+from shared.index import partitions, query_tags
 from shared.index.database import Index, open_index
-from shared.model import DEFAULT_PARTITION, Partition
+from shared.model import DEFAULT_PARTITION, Partition, TagList
 from shared.settings import Settings, read_settings
 from shared.storage.audit_table import AuditTable
 from shared.storage.blobs import BlobStore, RecordStore
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_REMEMBERED = 10_000
 _YOUNG_CONTAINERS = 10_000
+_TAGS_KNOWN = timedelta(seconds=5)
 
 
 def _now() -> datetime:
@@ -59,6 +60,7 @@ class Backend:
     decoding: Decoding = field(default_factory=Decoding)
     events: "EventSink | None" = None
     _partitions: dict[str, Partition] = field(default_factory=dict)
+    _tags: list[tuple[datetime, TagList]] = field(default_factory=list)
     _beside: set[asyncio.Task[object]] = field(default_factory=set)
 
     def begin_beside(self, work: Coroutine[Any, Any, object]) -> None:
@@ -96,6 +98,21 @@ class Backend:
         added = await self.index.write(partitions.find_or_add, name, self.now())
         self._remember(added)
         return added
+
+    async def query_tags(self) -> TagList:
+        """Return the extended query tags as they were some seconds ago at most.
+
+        A Store reads headers by it. Which values are kept is decided when it publishes (`index/tag_values.py`).
+        """
+        now = self.now()
+        if self._tags and now - self._tags[0][0] < _TAGS_KNOWN:
+            return self._tags[0][1]
+        self._tags[:] = [(now, await self.index.read(query_tags.read_list))]
+        return self._tags[0][1]
+
+    def forget_query_tags(self) -> None:
+        """See to it that the tags are read again: this process has changed them."""
+        self._tags.clear()
 
     async def close(self) -> None:
         """Finish what is done beside the requests, and give back connections."""

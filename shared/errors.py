@@ -54,6 +54,14 @@ class Conflict(DicomwebError):
     """The state of the resource forbids it: it exists already, or it changed since it was read."""
 
 
+class OperationRunning(Conflict):
+    """A long-running operation must end first; `operation` is its id."""
+
+    def __init__(self, problem: str, operation: str) -> None:
+        super().__init__(problem)
+        self.operation = operation
+
+
 class HeaderTooLarge(DicomwebError):
     """The header has too many fields, or too many bytes."""
 

@@ -109,6 +109,73 @@ class ExternalValue:
     value: str
 
 
+class TagStatus(Enum):
+    """How far an extended query tag is; the values are those on the wire."""
+
+    ADDING = "adding"
+    READY = "ready"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTag:
+    """An extended query tag: an attribute that a customer made searchable.
+
+    Parameters
+    ----------
+    path
+        8 upper-case hexadecimal digits.
+    creator
+        Of a private tag; the block that a data set has it in is the creator's there (PS3.5 §7.8.1).
+    number
+        Of its row; 0 while there is none.
+    operation
+        What indexes the instances that were stored before it, while it does.
+    """
+
+    path: str
+    vr: str
+    level: Level
+    creator: str = ""
+    number: int = 0
+    status: TagStatus = TagStatus.ADDING
+    is_enabled: bool = True
+    operation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagList:
+    """The tags whose values are indexed, as they were after so many changes of the list."""
+
+    revision: int = 0
+    tags: tuple[QueryTag, ...] = ()
+
+
+NO_TAGS = TagList()
+
+
+@dataclass(frozen=True, slots=True)
+class TagValue:
+    """The index value of an extended query tag."""
+
+    tag: int
+    level: Level
+    vr: str
+    value: str | float
+
+
+@dataclass(frozen=True, slots=True)
+class TagError:
+    """Why an instance is not found by an extended query tag; `partition` is a name."""
+
+    partition: str
+    study: str
+    series: str
+    instance: str
+    created_at: datetime
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class StoreTerms:
     """What a Store request says of all its instances beside their bytes.
@@ -153,6 +220,9 @@ class NewInstance:
         Where its frames lie.
     terms
         Of the request that stores it.
+    tag_revision, tag_values
+        Of extended query tags: which list was known when the header was read, and the values of that one: a JSON
+        array of what `TagValue` takes, "" for none.
 
     All of it is text or bytes, since a request may hold thousands.
     """
@@ -167,6 +237,8 @@ class NewInstance:
     metadata: bytes
     frames: tuple[FramePage, ...] = ()
     terms: StoreTerms = NO_TERMS
+    tag_revision: int = 0
+    tag_values: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +309,7 @@ class Kept(Enum):
     COUNT = "nowhere: rows of another table are counted"
     REQUEST = "a column of the items of the Request Attributes Sequence of a series"
     EXTERNAL = "the external metadata of a study"
+    TAG = "the values of an extended query tag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +326,8 @@ class Attribute:
         "" where only the index knows, as of external metadata.
     column
         Of the table that `kept` names, where it has one of its own.
+    number
+        Of an extended query tag.
     """
 
     keyword: str
@@ -261,6 +336,7 @@ class Attribute:
     level: Level
     column: str = ""
     kept: Kept = Kept.COLUMN
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +363,10 @@ class Query:
         Of several values of an attribute that may have several, each must be there (PS3.18 §8.3.4.6).
     external
         External metadata is matched and returned too.
+    private
+        Tags among the conditions that are private, with their creators: a data set may have them in another block.
+    erroneous
+        Attributes of the conditions, as the client named them, of which not all values could be indexed.
     """
 
     level: Level
@@ -300,6 +380,8 @@ class Query:
     matches_empty: bool = False
     matches_each: bool = False
     external: bool = False
+    private: tuple[tuple[str, str], ...] = ()
+    erroneous: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +397,52 @@ class Match:
     version: int
     attributes: Mapping[Level, Mapping[str, Any]]
     computed: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OperationStatus(Enum):
+    """How far an operation is; the values are those on the wire, where no version has another word."""
+
+    NOT_STARTED = "notStarted"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Long-running work (operations.md).
+
+    Parameters
+    ----------
+    id
+        32 lower-case hexadecimal digits.
+    kind
+        `reindex`; what it is called on the wire.
+    partition
+        The name of that which it works on; None: no partition's data can be told from it.
+    input
+        What it was started with, as JSON.
+    checkpoint
+        Where its next step begins, as JSON.
+    etag
+        Of the record that it was read from; None before it is saved.
+    """
+
+    id: str
+    kind: str
+    status: OperationStatus
+    created_at: datetime
+    updated_at: datetime
+    percent: int = 0
+    partition: str | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    etag: str | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to do."""
+        return self.status not in {OperationStatus.NOT_STARTED, OperationStatus.RUNNING}
 
 
 @dataclass(frozen=True, slots=True)

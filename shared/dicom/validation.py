@@ -66,9 +66,21 @@ def examine(header: Header, *, is_strict: bool, indexed: Mapping[str, str] = IND
     for path, problem in reversed(header.faults):
         found[path[:_TAG_DIGITS]] = FailedAttribute(path[-_TAG_DIGITS:], problem)
     left_out = frozenset(found).difference(_NAMING_UIDS)
+    if indexed is not INDEXED_BY_REFERENCE:
+        _add_other_vrs(found, header.dataset, indexed)
     if not _has_value(header.dataset[_PATIENT_ID]):
         found.setdefault(_PATIENT_ID, _NO_VALUE)
     return Findings(warned=tuple(found[tag] for tag in sorted(found)), left_out=left_out, multiple=multiple)
+
+
+def _add_other_vrs(found: dict[str, FailedAttribute], dataset: Mapping[str, Any], indexed: Mapping[str, str]) -> None:
+    """Name attributes that will not be indexed since their VR is another than expected; metadata show them."""
+    for tag in indexed.keys() - INDEXED_BY_REFERENCE.keys() - found.keys():
+        element = dataset.get(tag)
+        if element is not None and element.get("Value") and element["vr"] != indexed[tag]:
+            found[tag] = FailedAttribute(
+                tag, f"the VR is {element['vr']}; {indexed[tag]} is expected, so it is not indexed"
+            )
 
 
 def uid_value(dataset: Mapping[str, Any], tag: str) -> str:

@@ -29,14 +29,15 @@ class Change:
     modality: str | None
 
 
-def append(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
+def append(connection: Connection, changes: Sequence[Change], now: datetime) -> int:
     """Add an entry for each change, in this order; they are readable when the caller's transaction commits.
 
-    Their time is *now*, or that of the last entry where a clock is behind.
+    Their time is *now*, or that of the last entry where a clock is behind. Returns the revision of the list of extended
+    query tags, which stays as it is until that commit; 0 where nothing changed, and where there never was a tag.
     """
     if not changes:
-        return
-    timestamp = settle(connection, now)
+        return 0
+    timestamp, tag_revision = _settle(connection, now)
     rows = [
         {
             "partition_id": change.key.partition,
@@ -53,12 +54,17 @@ def append(connection: Connection, changes: Sequence[Change], now: datetime) -> 
         for change in changes
     ]
     connection.execute(_APPEND, rows if len(rows) > 1 else rows[0])
+    return tag_revision
 
 
 def settle(connection: Connection, until: datetime) -> datetime:
     """See to it that no later entry has a time before *until*; return the earliest that it can have."""
-    earliest: datetime = connection.execute(_SETTLE, {"until": until}).scalar_one()
-    return earliest
+    return _settle(connection, until)[0]
+
+
+def _settle(connection: Connection, until: datetime) -> tuple[datetime, int]:
+    last, tag_revision = connection.execute(_SETTLE, {"until": until}).one()
+    return last, tag_revision
 
 
 def last_time(connection: Connection) -> datetime:
@@ -146,7 +152,7 @@ _SETTLE = (
     .values(
         last=case((change_feed_clock.c.last < bindparam("until"), bindparam("until")), else_=change_feed_clock.c.last)
     )
-    .returning(change_feed_clock.c.last)
+    .returning(change_feed_clock.c.last, change_feed_clock.c.tag_revision)
 )
 _LAST_TIME = select(change_feed_clock.c.last).where(change_feed_clock.c.id == 1)
 _WITH_INSTANCE = change_feed.outerjoin(

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, selec
 from sqlalchemy import delete as delete_from
 
 from shared.errors import InvalidRequest
-from shared.index import change_feed, studies
+from shared.index import change_feed, studies, tag_values
 from shared.index.garbage import chunks, discard
 from shared.index.tables import (
     document_entry,
@@ -142,8 +142,10 @@ def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime
         for row in gone
     ]
     discard(connection, versions, due_at)
-    studies.remove_empty(connection, sorted({row.study_id for row in gone}), series_ids)
-    change_feed.append(connection, changes, now)
+    study_ids = sorted({row.study_id for row in gone})
+    studies.remove_empty(connection, study_ids, series_ids)
+    if change_feed.append(connection, changes, now):
+        tag_values.forget(connection, versions, study_ids, series_ids)
     return len(gone)
 
 

@@ -1,6 +1,7 @@
 """Publishing: reserve a version, make what is durable visible, or give it up. Rows appear as a whole."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import groupby
@@ -9,10 +10,11 @@ import orjson
 from sqlalchemy import Connection, Insert, bindparam, insert, select
 from sqlalchemy import delete as delete_from
 
-from shared.index import change_feed, studies, terms
+from shared.index import change_feed, studies, tag_values, terms
 from shared.index.garbage import chunks, discard, release
 from shared.index.instances import delete_beside, stored_instances
 from shared.index.tables import frame_page, instance, instance_metadata, reservation
+from shared.index.tag_values import Place
 from shared.model import ChangeAction, FramePage, InstanceKey, Level, NewInstance, StoreTerms
 
 _PUBLISHED_AT_ONCE = 200
@@ -24,6 +26,23 @@ class Refusal(Enum):
 
     ALREADY_STORED = "another instance of that key was first"
     RESERVATION_LOST = "the reservation expired"
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """An instance that is being published, and the version that it replaces."""
+
+    instance: NewInstance
+    place: Place
+    replaced: int | None
+
+    @property
+    def change(self) -> change_feed.Change:
+        """What the change feed tells of it."""
+        one = self.instance
+        modality = orjson.loads(one.values[Level.SERIES]).get("Modality")
+        action = ChangeAction.CREATE if self.replaced is None else ChangeAction.UPDATE
+        return change_feed.Change(action, one.version, one.key, one.sop_class, modality)
 
 
 def reserve(connection: Connection, keys: Sequence[InstanceKey], now: datetime) -> list[int | None]:
@@ -54,15 +73,18 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     reserved = release(connection, [one.version for one in instances])
     lost = _unpublished(connection, [one.version for one in instances if one.version not in reserved])
     refused = dict.fromkeys(lost, Refusal.RESERVATION_LOST)
-    changes: list[change_feed.Change] = []
+    published: list[_Published] = []
     waiting = [one for one in instances if one.version in reserved]
     for partition_id, group in groupby(
         sorted(waiting, key=lambda one: one.key.partition), lambda one: one.key.partition
     ):
         for page in _pages(group):
-            refused |= _publish(connection, partition_id, page, changes, now)
+            refused |= _publish(connection, partition_id, page, published, now)
     discard(connection, list(refused), now)
-    change_feed.append(connection, changes, now)
+    revision = change_feed.append(connection, [one.change for one in published], now)
+    if revision:
+        tag_values.forget(connection, [one.replaced for one in published if one.replaced is not None], [], [])
+        tag_values.keep_published(connection, revision, [(one.instance, one.place) for one in published])
     return [refused.get(one.version) for one in instances]
 
 
@@ -109,12 +131,12 @@ def _publish(
     connection: Connection,
     partition_id: int,
     instances: Sequence[NewInstance],
-    changes: list[change_feed.Change],
+    published: list[_Published],
     now: datetime,
 ) -> dict[int, Refusal]:
     """Publish instances of one partition whose reservations hold; return those whose key is taken.
 
-    What happened to the others is added to *changes*.
+    The others are added to *published*.
     """
     known = studies.look_up(connection, partition_id, [one.key for one in instances])
     stored = {one.version: known.instances.get(one.key, 0) for one in instances}
@@ -138,7 +160,7 @@ def _publish(
     _insert(connection, _INSERT, [_row(one, parents) for one in accepted])
     _insert(connection, _INSERT_METADATA, [{"version": one.version, "dicom_json": one.metadata} for one in accepted])
     _insert(connection, _INSERT_FRAMES, [_frames(one.version, page) for one in accepted for page in one.frames])
-    changes += [_change(one, known) for one in accepted]
+    published += [_published(one, known, parents) for one in accepted]
     return refused
 
 
@@ -187,10 +209,9 @@ def _frames(version: int, page: FramePage) -> dict[str, object]:
     }
 
 
-def _change(one: NewInstance, known: studies.Known) -> change_feed.Change:
-    modality = orjson.loads(one.values[Level.SERIES]).get("Modality")
-    action = ChangeAction.UPDATE if one.key in known.instances else ChangeAction.CREATE
-    return change_feed.Change(action, one.version, one.key, one.sop_class, modality)
+def _published(one: NewInstance, known: studies.Known, parents: studies.Known) -> _Published:
+    study, series = parents.studies[one.key.study].id, parents.series[one.key.study, one.key.series].id
+    return _Published(one, Place(one.version, one.key.partition, study, series), known.instances.get(one.key))
 
 
 _RESERVE = insert(reservation).returning(reservation.c.version)

@@ -336,10 +336,70 @@ change_feed = Table(
 )
 
 # One row, which whoever appends to the change feed changes first: so entries become readable in the order of their
-# sequence, and their times never fall. No entry will have an earlier time than `last`.
+# sequence, and their times never fall. No entry will have an earlier time than `last`. `tag_revision` counts changes of
+# the list of extended query tags, 0 where there never was one (`tag_values.py` says why it stands here).
 change_feed_clock = Table(
     "change_feed_clock",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("last", UtcTime, nullable=False),
+    Column("tag_revision", Integer, nullable=False),
+)
+
+# The extended query tags; `creator` is "" but for private ones. `operation` is that which indexes what was stored
+# before, while it does. Search and Store read the table, Store from memory.
+query_tag = Table(
+    "query_tag",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("path", ascii_text(8), nullable=False, unique=True),
+    Column("creator", folded_text(64), nullable=False),
+    Column("vr", ascii_text(2), nullable=False),
+    Column("level", ascii_text(8), nullable=False),
+    Column("status", ascii_text(8), nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("operation", ascii_text(32)),
+    sqlite_autoincrement=True,  # values may outlive their tag by a moment: no other tag must get its number
+)
+
+# What Search compares of an extended query tag: `number` of VRs that are numbers, else `text`. `owner_id` is a study, a
+# series or the version of an instance, as the tag's level says, and `version` the instance that the value is from.
+query_tag_value = Table(
+    "query_tag_value",
+    metadata,
+    Column("tag_id", Integer, primary_key=True, autoincrement=False),
+    Column("owner_id", NUMBER, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("version", NUMBER, nullable=False),
+    Column("text", PN),
+    Column("number", Float(53)),
+    Index(None, "partition_id", "tag_id", "text"),  # searches by text; the owner stands behind it in both engines
+    Index(None, "partition_id", "tag_id", "number"),  # searches by number
+    sqlite_with_rowid=False,
+)
+
+# The folded words of values that are names, as `name_word` has those of studies.
+query_tag_word = Table(
+    "query_tag_word",
+    metadata,
+    Column("tag_id", Integer, primary_key=True, autoincrement=False),
+    Column("owner_id", NUMBER, primary_key=True, autoincrement=False),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("partition_id", Integer, nullable=False),
+    Column("word", folded_text(WORD_LENGTH), nullable=False),
+    Index(None, "partition_id", "tag_id", "word"),  # fuzzy matching
+    sqlite_with_rowid=False,
+)
+
+# Why an instance that was stored before its tag could not be indexed.
+query_tag_error = Table(
+    "query_tag_error",
+    metadata,
+    Column("tag_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", NUMBER, primary_key=True, autoincrement=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("message", folded_text(200), nullable=False),
+    Index(None, "tag_id", "created_at"),  # the errors of a tag in order
+    Index(None, "version"),  # what goes with an instance
+    sqlite_with_rowid=False,
 )

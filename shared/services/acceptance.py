@@ -1,13 +1,14 @@
 """What a Store asks for beside its files, and whether a file's header lets it be stored."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
-from shared.dicom.attributes import tag_of
+from shared.dicom.attributes import INDEXED_BY_REFERENCE, tag_of
 from shared.dicom.header import Header
+from shared.dicom.query_tags import places
 from shared.dicom.reports import FailureReason, WarningReason
 from shared.dicom.validation import Findings, examine, uid_value
-from shared.model import NO_TERMS, FailedAttribute, InstanceKey, Outcome, Partition, StoreTerms
+from shared.model import NO_TAGS, NO_TERMS, FailedAttribute, InstanceKey, Outcome, Partition, StoreTerms, TagList
 from shared.versions import VersionRules
 
 _STUDY = tag_of("StudyInstanceUID")
@@ -21,12 +22,16 @@ _MOST_WARNINGS = 100
 
 @dataclass(frozen=True, slots=True)
 class StoreRequest:
-    """What the request says beside its body; `study` is the UID of the path, if it has one."""
+    """What the request says beside its body; `study` is the UID of the path, if it has one.
+
+    `tags` are the extended query tags by which it is judged.
+    """
 
     partition: Partition
     study: str | None
     rules: VersionRules
     terms: StoreTerms = NO_TERMS
+    tags: TagList = NO_TAGS
 
     @property
     def replaces(self) -> bool:
@@ -65,7 +70,7 @@ def accept(header: Header, request: StoreRequest, taken: Container[InstanceKey])
     uids = (uid_value(dataset, tag) for tag in (_STUDY, _SERIES, _INSTANCE))
     key = InstanceKey(request.partition.key, *uids)
     named = Outcome(key, uid_value(dataset, _CLASS) or None)
-    findings = examine(header, is_strict=request.rules.validates_strictly)
+    findings = examine(header, is_strict=request.rules.validates_strictly, indexed=_indexed(header, request.tags))
     if findings.failed:
         return Acceptance(failed(named, FailureReason.CANNOT_UNDERSTAND, *findings.failed), key)
     if request.study is not None and key.study.lower() != request.study.lower():
@@ -86,6 +91,13 @@ def accept(header: Header, request: StoreRequest, taken: Container[InstanceKey])
 def failed(outcome: Outcome, reason: FailureReason, *attributes: FailedAttribute) -> Outcome:
     """Return the outcome of the same instance when it is not stored."""
     return Outcome(outcome.key, outcome.sop_class, failure=reason, attributes=attributes)
+
+
+def _indexed(header: Header, tags: TagList) -> Mapping[str, str]:
+    """Return the VR that each attribute must have whose value is indexed, by tag."""
+    if not tags.tags:
+        return INDEXED_BY_REFERENCE
+    return {**INDEXED_BY_REFERENCE, **{place: tag.vr for tag, place in places(header.dataset, tags.tags)}}
 
 
 def _warning(header: Header, findings: Findings) -> WarningReason | None:

@@ -10,10 +10,11 @@ import orjson
 from shared.dicom.attributes import RETURNED, SEARCHABLE, tag_of
 from shared.dicom.frames import frame_pages
 from shared.dicom.header import Header
+from shared.dicom.query_tags import tag_values
 from shared.dicom.references import with_references
 from shared.dicom.validation import uid_value
 from shared.dicom.values import index_value
-from shared.model import InstanceKey, Level, NewInstance, StoreTerms
+from shared.model import NO_TAGS, InstanceKey, Level, NewInstance, StoreTerms, TagList
 
 SHORT_HEADER_BYTES = 32 * 1024
 """Of a header: what takes a few milliseconds to read or to write at the most."""
@@ -22,7 +23,12 @@ _CLASS = tag_of("SOPClassUID")
 
 
 async def new_instance(
-    key: InstanceKey, header: Header, length_bytes: int, left_out: frozenset[str], terms: StoreTerms
+    key: InstanceKey,
+    header: Header,
+    length_bytes: int,
+    left_out: frozenset[str],
+    terms: StoreTerms,
+    tags: TagList = NO_TAGS,
 ) -> NewInstance:
     """Return what is published of a file, its version still 0; a long header is written in a thread.
 
@@ -32,10 +38,12 @@ async def new_instance(
         Of the stored file.
     left_out
         Top-level tags that neither the index nor the metadata shows.
+    tags
+        Extended query tags whose values are indexed.
     """
     if is_long(header, length_bytes):
-        return await asyncio.to_thread(_new_instance, key, header, length_bytes, left_out, terms)
-    return _new_instance(key, header, length_bytes, left_out, terms)
+        return await asyncio.to_thread(_new_instance, key, header, length_bytes, left_out, terms, tags)
+    return _new_instance(key, header, length_bytes, left_out, terms, tags)
 
 
 def is_long(header: Header, length_bytes: int) -> bool:
@@ -45,7 +53,12 @@ def is_long(header: Header, length_bytes: int) -> bool:
 
 
 def _new_instance(
-    key: InstanceKey, header: Header, length_bytes: int, left_out: frozenset[str], terms: StoreTerms
+    key: InstanceKey,
+    header: Header,
+    length_bytes: int,
+    left_out: frozenset[str],
+    terms: StoreTerms,
+    tags: TagList,
 ) -> NewInstance:
     dataset = header.dataset
     if left_out:
@@ -65,7 +78,14 @@ def _new_instance(
         metadata=_exactly(zlib.compress(orjson.dumps(_shown(dataset, header, left_out)), 1)),
         frames=frame_pages(header, length_bytes),
         terms=terms,
+        tag_revision=tags.revision,
+        tag_values=_tag_values(dataset, tags),
     )
+
+
+def _tag_values(dataset: Mapping[str, Any], tags: TagList) -> bytes:
+    found = tag_values(dataset, tags.tags) if tags.tags else ()
+    return _exactly(orjson.dumps([(one.tag, one.level, one.vr, one.value) for one in found])) if found else b""
 
 
 def _shown(dataset: Mapping[str, Any], header: Header, left_out: frozenset[str]) -> dict[str, Any]:

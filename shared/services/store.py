@@ -60,7 +60,7 @@ async def store(files: AsyncIterator[AsyncIterator[Buffer]], request: StoreReque
     Unavailable, DependencyFailed
         Index or storage do not answer.
     """
-    transaction = _Transaction(request, backend)
+    transaction = _Transaction(replace(request, tags=await backend.query_tags()), backend)
     try:
         async for chunks in files:
             await transaction.receive(chunks)
@@ -187,7 +187,7 @@ class _Transaction:
             self._keys.add(checked.key)
             body[:_PREAMBLE_BYTES] = bytes(_PREAMBLE_BYTES)
             # Compact at once: a header as Python objects may take more memory than its file.
-            instance = await new_instance(checked.key, header, len(body), checked.left_out, self._request.terms)
+            instance = await self._new_instance(checked, header, len(body))
             self._batch.append(_Received(position, instance, body))
             self._batch_bytes += len(body) + _INSTANCE_BYTES
         return checked.outcome
@@ -218,9 +218,13 @@ class _Transaction:
                 self._keep(position, checked.key)
                 return checked.outcome
         self._keys.add(checked.key)
-        instance = await new_instance(checked.key, header, length, checked.left_out, self._request.terms)
+        instance = await self._new_instance(checked, header, length)
         self._add(position, instance, version)
         return checked.outcome
+
+    async def _new_instance(self, checked: Acceptance, header: Header, length_bytes: int) -> NewInstance:
+        terms, tags = self._request.terms, self._request.tags
+        return await new_instance(checked.key, header, length_bytes, checked.left_out, terms, tags)
 
     async def _check(self, header: Header, length_bytes: int) -> Acceptance:
         if is_long(header, length_bytes):
