@@ -131,6 +131,8 @@ class QueryTag:
         Of its row; 0 while there is none.
     operation
         What indexes the instances that were stored before it, while it does.
+    has_errors
+        Whether there are instances whose value could not be indexed, where that was asked.
     """
 
     path: str
@@ -141,6 +143,7 @@ class QueryTag:
     status: TagStatus = TagStatus.ADDING
     is_enabled: bool = True
     operation: str | None = None
+    has_errors: bool = False
 
 
 @dataclass(frozen=True, slots=True)

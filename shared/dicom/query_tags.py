@@ -1,7 +1,7 @@
 """Extended query tags: which attributes can be one, and their values in a data set (extended-query-tags.md)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydicom.datadict import dictionary_VR
@@ -15,7 +15,7 @@ from shared.dicom.values import index_value
 from shared.errors import InvalidRequest
 from shared.model import Level, QueryTag, TagValue
 
-__all__ = ["VRS", "new_tag", "path_of", "places", "problem_of", "tag_values"]
+__all__ = ["VRS", "new_tag", "path_of", "place_of", "places", "problem_of", "tag_values"]
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _BY_DEFAULT = frozenset(INDEXED_BY_REFERENCE) | {tag_of("ModalitiesInStudy")}
@@ -92,20 +92,24 @@ def _vr(tag: str, given: str | None) -> str:
     return vr
 
 
-def places(dataset: Mapping[str, Any], tags: Iterable[QueryTag]) -> list[tuple[QueryTag, str]]:
+def place_of(creators: Mapping[str, str], path: str, creator: str) -> str | None:
+    """Return the tag under which a data set has the private tag *path* of a creator; None where it cannot have it.
+
+    Parameters
+    ----------
+    creators
+        What `creators_of` the data set gives.
+    """
+    named = creator.strip(" ")
+    block = next((block for block, name in creators.items() if block[:4] == path[:4] and name == named), None)
+    return None if block is None else block + path[6:]
+
+
+def places(dataset: Mapping[str, Any], tags: Sequence[QueryTag]) -> list[tuple[QueryTag, str]]:
     """Return those of *tags* that a data set can have, with the tag under which it does (PS3.5 §7.8.1)."""
-    creators: dict[tuple[str, str], str] | None = None
-    found = []
-    for tag in tags:
-        if not tag.creator:
-            found.append((tag, tag.path))
-            continue
-        if creators is None:
-            creators = {(block[:4], name): block for block, name in reversed(creators_of(dataset).items())}
-        block = creators.get((tag.path[:4], tag.creator.strip(" ")))
-        if block is not None:
-            found.append((tag, block + tag.path[6:]))
-    return found
+    creators = creators_of(dataset) if any(tag.creator for tag in tags) else {}
+    found = ((tag, place_of(creators, tag.path, tag.creator) if tag.creator else tag.path) for tag in tags)
+    return [(tag, place) for tag, place in found if place is not None]
 
 
 def problem_of(element: Mapping[str, Any] | None, vr: str) -> str | None:
@@ -113,7 +117,7 @@ def problem_of(element: Mapping[str, Any] | None, vr: str) -> str | None:
     return None if not element or not element.get("Value") else broken_rule(element, vr, trims_nuls=True)
 
 
-def tag_values(dataset: Mapping[str, Any], tags: Iterable[QueryTag]) -> tuple[TagValue, ...]:
+def tag_values(dataset: Mapping[str, Any], tags: Sequence[QueryTag]) -> tuple[TagValue, ...]:
     """Return the index values of a data set for *tags*, without those that are empty or break a rule."""
     found = []
     for tag, place in places(dataset, tags):

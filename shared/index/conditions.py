@@ -23,7 +23,7 @@ from shared.index.matching import (
     match_words,
     parts,
 )
-from shared.index.tables import external_key, instance, request_item, series, study
+from shared.index.tables import external_key, instance, query_tag_value, request_item, series, study
 from shared.model import Condition, Kept, Level, Query
 
 TABLES: Mapping[Level, Table] = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
@@ -237,6 +237,26 @@ def _of_external_vr(condition: Condition, query: Query) -> ColumnElement[bool]:
     return study.c.id.in_(found)
 
 
+def _of_tag(connection: Connection, condition: Condition, query: Query) -> ColumnElement[bool]:
+    """Match by the values of an extended query tag, which those are that have the key of its level's table."""
+    attribute, partition, key = condition.attribute, query.scope.partition, KEYS[condition.attribute.level]
+    mine = select(query_tag_value.c.owner_id).where(
+        query_tag_value.c.tag_id == attribute.number, query_tag_value.c.owner_id == key
+    )
+    if query.matches_empty and condition.value == EMPTY:
+        return ~mine.exists()
+    if query.matches_empty and is_universal(attribute, condition.value):
+        return true()
+    if _is_fuzzy(condition, query):
+        return match_words(attribute, partition, key, condition.value)
+    clause = match(
+        attribute, query_tag_value.c.number if attribute.vr in NUMBERS else query_tag_value.c.text, condition.value
+    )
+    of_tag = (query_tag_value.c.partition_id == partition, query_tag_value.c.tag_id == attribute.number)
+    few = _few(connection, select(query_tag_value.c.owner_id).where(*of_tag, clause))
+    return key.in_(few) if few is not None else mine.where(clause).exists()
+
+
 _COUNTED: Mapping[str, tuple[ColumnElement[int], ColumnElement[int]]] = {
     "NumberOfStudyRelatedSeries": (_member.c.study_id, study.c.id),
     "NumberOfStudyRelatedInstances": (_counted.c.study_id, study.c.id),
@@ -249,5 +269,6 @@ _CLAUSES: Mapping[Kept, _Clause] = {
     Kept.SERIES_COLUMN: _of_series,
     Kept.COUNT: _of_count,
     Kept.EXTERNAL: _of_external,
+    Kept.TAG: _of_tag,
 }
 """By where the index keeps an attribute, what matches it; requests are matched together."""

@@ -7,8 +7,8 @@ from sqlalchemy import ColumnElement, and_, or_, select, true
 
 from shared.dicom.values import LENGTHS, NUMBERS, TIMES, WORD_LENGTH, cut, earliest, fold, latest, number, words
 from shared.errors import InvalidRequest
-from shared.index.tables import name_word
-from shared.model import Attribute
+from shared.index.tables import name_word, query_tag_word
+from shared.model import Attribute, Kept
 
 EMPTY = '""'
 """The value that asks for an attribute without one (PS3.18 §8.3.4.5)."""
@@ -48,10 +48,10 @@ def parts(value: str) -> list[str]:
     return [item.strip() for item in _LIST.split(value)]
 
 
-def match_words(
-    attribute: Attribute, partition_id: int, study_id: ColumnElement[int], value: str
-) -> ColumnElement[bool]:
+def match_words(attribute: Attribute, partition_id: int, key: ColumnElement[int], value: str) -> ColumnElement[bool]:
     """Return the clause of fuzzy matching: the value's words begin consecutive words of the name, in order.
+
+    *key* is that of the study, or of what the attribute's extended query tag is about.
 
     A value with wildcards is none of words: `match` takes it.
     """
@@ -60,22 +60,24 @@ def match_words(
     wanted = words(fold(value, "PN"))
     if not 0 < len(wanted) <= _MOST_WORDS:
         raise InvalidRequest(f"{attribute.keyword}: fuzzy matching takes 1 to {_MOST_WORDS} words.")
-    first = name_word.alias("word_0")
-    found = select(first.c.study_id).where(
+    is_tag = attribute.kept is Kept.TAG
+    table, owner, name = (query_tag_word, "owner_id", "tag_id") if is_tag else (name_word, "study_id", "keyword")
+    first = table.alias("word_0")
+    found = select(first.c[owner]).where(
         first.c.partition_id == partition_id,
-        first.c.keyword == attribute.keyword,
+        first.c[name] == (attribute.number if is_tag else attribute.keyword),
         _begins(first.c.word, cut(wanted[0][1], WORD_LENGTH)),
     )
     for position, word in wanted[1:]:
-        other = name_word.alias(f"word_{position}")
+        other = table.alias(f"word_{position}")
         neighbour = and_(
-            other.c.study_id == first.c.study_id,
-            other.c.keyword == first.c.keyword,
+            other.c[owner] == first.c[owner],
+            other.c[name] == first.c[name],
             other.c.position == first.c.position + position,
             _begins(other.c.word, cut(word, WORD_LENGTH)),
         )
         found = found.join(other, neighbour)
-    return study_id.in_(found)
+    return key.in_(found)
 
 
 def match_date_times(

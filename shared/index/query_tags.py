@@ -4,6 +4,7 @@ What follows from that for values is said in `tag_values.py`.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import (
@@ -60,6 +61,14 @@ def find_page(connection: Connection, *, limit: int, offset: int) -> list[QueryT
 def find_paths(connection: Connection, paths: Sequence[str]) -> dict[str, QueryTag]:
     """Return those of some tags that there are, by path."""
     return {row.path: _tag(row) for row in connection.execute(_PATHS, {"paths": paths})}
+
+
+def find_searched(connection: Connection, paths: Sequence[str]) -> dict[str, QueryTag]:
+    """Do as `find_paths`, and say of each whether it has errors."""
+    return {
+        path: replace(tag, has_errors=connection.execute(_HAS_ERRORS, {"row": tag.number}).first() is not None)
+        for path, tag in find_paths(connection, paths).items()
+    }
 
 
 def find_of(connection: Connection, operation: str) -> list[QueryTag]:
@@ -160,11 +169,6 @@ def find_errors(
     """Return at most *limit* errors of a tag, the oldest first; *within* as for `count_errors`."""
     statement = _ERRORS.where(query_tag_error.c.tag_id == number, *_in(within)).limit(limit).offset(offset)
     return [TagError(*row) for row in connection.execute(statement)]
-
-
-def has_errors(connection: Connection, numbers: Sequence[int]) -> set[int]:
-    """Return those of some tags that have errors."""
-    return {number for number in numbers if connection.execute(_HAS_ERRORS, {"row": number}).first()}
 
 
 def _change(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from shared.backend import Backend
 from shared.dicom.native_model import to_xml
 from shared.dicom.reports import store_report
 from shared.errors import UrlTooLong
+from shared.index.query_tags import find_searched
 from shared.model import Action, Level, Outcome, StoreTerms
 from shared.services.acceptance import StoreRequest
 from shared.services.delete import delete
@@ -23,7 +24,7 @@ from shared.web.endpoint import Request, route
 from shared.web.media_types import DICOM_JSON, DICOM_XML, MULTIPART_RELATED, report_type
 from shared.web.multipart import new_boundary
 from shared.web.payloads import read_files
-from shared.web.query import read_query
+from shared.web.query import NO_TAGS, other_tags, read_query
 from shared.web.store_terms import read_expiry, read_external, wants_external
 
 blueprint = func.Blueprint()
@@ -179,7 +180,9 @@ async def _search(request: Request, level: Level, backend: Backend) -> Response:
     if length > _MAX_URI:
         raise UrlTooLong(f"Path and query have {length} characters; at most {_MAX_URI} are read.")
     external = wants_external(request.fields())
-    query = read_query(url.query, level, request.scope, external=external)
+    others = other_tags(url.query, level, request.scope)
+    tags = await backend.index.read(find_searched, others) if others else NO_TAGS
+    query = read_query(url.query, level, request.scope, external=external, tags=tags)
     found = await search(query, request.rules, request.urls.path, backend)
     if not found.datasets:
         return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -10,6 +10,8 @@ import orjson
 from shared.backend import Backend
 from shared.dicom.attributes import ALL, COMPUTED, DEFAULTS, OF_EVERY_LEVEL, RETURNED, TRANSFER_SYNTAXES, tag_of
 from shared.dicom.external import with_external
+from shared.dicom.private_blocks import creators_of
+from shared.dicom.query_tags import place_of
 from shared.index import search as index_search
 from shared.index.terms import external_values_of
 from shared.model import ExternalValue, Level, Match, Query, Scope
@@ -68,7 +70,7 @@ async def search(query: Query, rules: VersionRules, url_of: Callable[[Scope], st
     wanted = _wanted(_paths(query, rules))
     external = await _external(matches, query, backend) if query.external and matches else {}
     if not matches or not _needs_metadata(query, wanted, matches):
-        return Results([_dataset(one, query, wanted, {}, url_of, external) for one in matches], more)
+        return Results([_dataset(one, query, wanted, {}, url_of, external) for one in matches], more, query.erroneous)
     versions = [match.version for match in matches]
     full = await metadata_of(versions, url_of(Scope(query.scope.partition)), backend)
 
@@ -79,7 +81,7 @@ async def search(query: Query, rules: VersionRules, url_of: Callable[[Scope], st
             for match, document in zip(matches, documents, strict=True)
         ]
 
-    return Results(await asyncio.to_thread(compose), more)
+    return Results(await asyncio.to_thread(compose), more, query.erroneous)
 
 
 def _paths(query: Query, rules: VersionRules) -> set[str]:
@@ -151,6 +153,7 @@ def _dataset(
     if _RETRIEVE_URL in wanted.tags:
         known[_RETRIEVE_URL] = {"vr": "UR", "Value": [url_of(match.scope)]}
     known[_AVAILABILITY] = {"vr": "CS", "Value": ["ONLINE"]}
+    wanted = _placed(wanted, known, query.private)
     values = external.get(match.scope.study, ())
     if _wants_everything(query):
         return {tag: one for tag, one in with_external(known, values).items() if not _CONTENTS.isdisjoint(one)}
@@ -159,6 +162,19 @@ def _dataset(
         return _pick(known, wanted)
     added = with_external({}, shown)
     return dict(sorted((_pick(known, wanted) | {tag: one for tag, one in added.items() if "Value" in one}).items()))
+
+
+def _placed(wanted: _Wanted, known: Mapping[str, Any], private: Sequence[tuple[str, str]]) -> _Wanted:
+    """Return what is wanted of one data set: private tags in the block that they have there, with their creators."""
+    if not private:
+        return wanted
+    tags, creators = set(wanted.tags), creators_of(known)
+    for path, creator in private:
+        place = place_of(creators, path, creator)
+        tags.discard(path)
+        if place is not None:
+            tags |= {place, f"{place[:4]}00{place[4:6]}"}
+    return replace(wanted, tags=tuple(sorted(tags)))
 
 
 def _pick(known: Mapping[str, Any], wanted: _Wanted) -> dict[str, Any]:

@@ -2,30 +2,38 @@
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from urllib.parse import unquote_plus
 
 from shared.dicom.attributes import KEYS, tag_of
 from shared.dicom.external import tag_problem
 from shared.errors import InvalidRequest
-from shared.model import Attribute, Condition, Kept, Level, Query, Scope
+from shared.model import Attribute, Condition, Kept, Level, Query, QueryTag, Scope, TagStatus
 
 MAX_LIMIT = 200
 _MAX_OFFSET = 2**31 - 1
 _MAX_DEPTH = 8
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 
+NO_TAGS: Mapping[str, QueryTag] = MappingProxyType({})
+
 _LEVELS = tuple(Level)
 _PASSED_OVER = frozenset({"accept", "charset"})
 """Parameters that are not about what is searched (PS3.18 §8.3.3)."""
 
 
-def read_query(raw: str, level: Level, scope: Scope, *, external: bool = False) -> Query:
+def read_query(
+    raw: str, level: Level, scope: Scope, *, external: bool = False, tags: Mapping[str, QueryTag] = NO_TAGS
+) -> Query:
     """Return the query that *raw*, the query string as it was sent, asks of *level* within *scope*.
 
     Parameters
     ----------
     external
         Whether external metadata is asked for: private tags can be matched then.
+    tags
+        The extended query tags of those that `other_tags` gives, by path.
 
     Raises
     ------
@@ -45,11 +53,14 @@ def read_query(raw: str, level: Level, scope: Scope, *, external: bool = False) 
             include += [part.strip() for part in value.split(",")]
         elif option not in _PASSED_OVER:
             keys.append((name, value))
+    found = [_condition(name, value, level, scope, external=external, tags=tags) for name, value in keys]
+    asked = [one for one in found if one.attribute.kept is Kept.TAG]
+    creators = ((one.attribute.tag, tags[one.attribute.tag].creator) for one in asked)
     options = {name: read(name, given.get(name, default)) for name, (default, read) in _OPTIONS.items()}
     return Query(
         level,
         scope,
-        _conditions(keys, level, scope, may_be_empty=bool(options["emptyvaluematching"]), external=external),
+        _checked(found, may_be_empty=bool(options["emptyvaluematching"])),
         tuple(_path(field) for field in include if field.lower() != "all"),
         any(field.lower() == "all" for field in include),
         limit=options["limit"],
@@ -58,7 +69,21 @@ def read_query(raw: str, level: Level, scope: Scope, *, external: bool = False) 
         matches_empty=bool(options["emptyvaluematching"]),
         matches_each=bool(options["multiplevaluematching"]),
         external=external,
+        private=tuple((tag, creator) for tag, creator in creators if creator),
+        erroneous=tuple(one.attribute.keyword for one in asked if tags[one.attribute.tag].has_errors),
     )
+
+
+def other_tags(raw: str, level: Level, scope: Scope) -> list[str]:
+    """Return the tags that a query string asks for and that the table has not for this resource."""
+    found = []
+    levels = _searchable_levels(level, scope)
+    for name, _ in _parameters(raw):
+        with suppress(InvalidRequest):
+            path = _path(name)
+            if "." not in path and not (path in KEYS and KEYS[path].level in levels):
+                found.append(path)
+    return found
 
 
 def _parameters(raw: str) -> list[tuple[str, str]]:
@@ -67,30 +92,41 @@ def _parameters(raw: str) -> list[tuple[str, str]]:
     return [(unquote_plus(name).strip(), unquote_plus(value).strip()) for name, _, value in pairs]
 
 
-def _conditions(
-    keys: list[tuple[str, str]], level: Level, scope: Scope, *, may_be_empty: bool, external: bool
-) -> tuple[Condition, ...]:
+def _condition(
+    name: str, value: str, level: Level, scope: Scope, *, external: bool, tags: Mapping[str, QueryTag]
+) -> Condition:
+    """Return the condition on an attribute of the table, of external metadata or with an extended query tag."""
+    path, levels = _path(name), _searchable_levels(level, scope)
+    attribute = KEYS.get(path)
+    if attribute is None and external and "." not in path and tag_problem(path) is None:
+        attribute = Attribute(path, path, "", Level.STUDY, kept=Kept.EXTERNAL)
+    if path in tags and (attribute is None or attribute.level not in levels):
+        attribute = _tagged(name, tags[path])
+    if attribute is None:
+        raise InvalidRequest(f"{name} is not an attribute that can be searched.")
+    if attribute.level not in levels:
+        raise InvalidRequest(f"{attribute.keyword} cannot be searched at this resource.")
+    return Condition(attribute, value)
+
+
+def _tagged(name: str, tag: QueryTag) -> Attribute:
+    if tag.status is not TagStatus.READY:
+        raise InvalidRequest(f"{name} is an extended query tag that is not ready.")
+    if not tag.is_enabled:
+        raise InvalidRequest(f"{name} is an extended query tag that is disabled.")
+    return Attribute(name, tag.path, tag.vr, tag.level, kept=Kept.TAG, number=tag.number)
+
+
+def _checked(found: list[Condition], *, may_be_empty: bool) -> tuple[Condition, ...]:
     conditions: dict[str, Condition] = {}
-    for name, value in keys:
-        attribute = _attribute(name, external=external)
-        if attribute.level not in _searchable_levels(level, scope):
-            raise InvalidRequest(f"{attribute.keyword} cannot be searched at this resource.")
-        if not may_be_empty and not value.strip(" \0"):
+    for one in found:
+        attribute = one.attribute
+        if not may_be_empty and not one.value.strip(" \0"):
             raise InvalidRequest(f"{attribute.keyword} has no value to match.")
         if attribute.tag in conditions:
             raise InvalidRequest(f"{attribute.keyword} is given more than once.")
-        conditions[attribute.tag] = Condition(attribute, value)
+        conditions[attribute.tag] = one
     return tuple(conditions.values())
-
-
-def _attribute(name: str, *, external: bool) -> Attribute:
-    """Return the attribute that a query matches under a name: the table's, or one of external metadata."""
-    path = _path(name)
-    if path in KEYS:
-        return KEYS[path]
-    if external and "." not in path and tag_problem(path) is None:
-        return Attribute(path, path, "", Level.STUDY, kept=Kept.EXTERNAL)
-    raise InvalidRequest(f"{name} is not an attribute that can be searched.")
 
 
 def _searchable_levels(level: Level, scope: Scope) -> tuple[Level, ...]:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, event, insert, select
 
 from bench.index import Shape, accession_number, fill, patient_id, patient_name, study_uid
 from shared.dicom.attributes import KEYS
 from shared.index.search import search
+from shared.index.tables import instance, query_tag_value
 from shared.model import Attribute, Condition, Kept, Level, Query, Scope
 from tests.integration.index_samples import open_database
 
@@ -26,12 +27,25 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
             pytest.skip("SQL Server keeps its own statistics")
         with engine.begin() as connection:
             fill(connection, _SHAPE, range(_SHAPE.studies))
+            rows = connection.execute(select(instance.c.version)).scalars()
+            connection.execute(insert(query_tag_value), [_value(9, version, "common") for version in rows])
+            connection.execute(insert(query_tag_value), [_value(3, 5, "x")])
         yield from _connected(engine)
 
 
 def _connected(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as connection:
         yield connection
+
+
+def _value(tag: int, owner: int, text: str) -> dict[str, object]:
+    return {"tag_id": tag, "owner_id": owner, "partition_id": 1, "version": owner, "text": text, "number": 3}
+
+
+def tagged(level: Level, of: Level, value: str, vr: str = "LO", number: int = 3) -> Query:
+    """Return a search by an extended query tag; number 9 is one that every instance has."""
+    attribute = Attribute("00111001", "00111001", vr, of, kept=Kept.TAG, number=number)
+    return Query(level, _ALL, (Condition(attribute, value),))
 
 
 def asking(level: Level, scope: Scope = _ALL, /, **conditions: str) -> Query:
@@ -79,6 +93,18 @@ PLANS: dict[str, tuple[Query, str]] = {
         replace(Query(_STUDIES, _ALL, (Condition(_EXTERNAL, "x"),)), external=True),
         "ix_external_key_partition_id_tag",
     ),
+    "study's tag": (tagged(_STUDIES, _STUDIES, "x"), "ix_query_tag_value_partition_id_tag_id_text"),
+    "study's number": (tagged(_STUDIES, _STUDIES, "3", "IS"), "ix_query_tag_value_partition_id_tag_id_number"),
+    "tag's prefix": (tagged(_STUDIES, _STUDIES, "x*"), "ix_query_tag_value_partition_id_tag_id_text"),
+    "tag's words": (
+        replace(tagged(_STUDIES, _STUDIES, "x", "PN"), fuzzy=True),
+        "ix_query_tag_word_partition_id_tag_id_word",
+    ),
+    "tag of series": (tagged(_SERIES_OF, _SERIES_OF, "x"), "ix_query_tag_value_partition_id_tag_id_text"),
+    "instances by study's tag": (tagged(_INSTANCES, _STUDIES, "x"), "ix_query_tag_value_partition_id_tag_id_text"),
+    "instance's tag": (tagged(_INSTANCES, _INSTANCES, "x"), "ix_query_tag_value_partition_id_tag_id_text"),
+    "common tag": (tagged(_INSTANCES, _INSTANCES, "common", number=9), "ix_instance_partition_id "),
+    "no tag": (replace(tagged(_INSTANCES, _INSTANCES, '""'), matches_empty=True), "ix_instance_partition_id "),
     "series by uid": (asking(_SERIES_OF, SeriesInstanceUID=_SERIES.series or ""), "sqlite_autoindex_series_1"),
     "series of a patient": (asking(_SERIES_OF, PatientID=patient_id(7)), "ix_series_study_id_modality"),
     "series of a study": (asking(_SERIES_OF, _STUDY), "ix_series_study_id_modality"),

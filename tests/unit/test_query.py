@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from shared.dicom.attributes import KEYS
 from shared.errors import InvalidRequest
-from shared.model import Attribute, Condition, Kept, Level, Query, Scope
-from shared.web.query import read_query
+from shared.model import Attribute, Condition, Kept, Level, Query, QueryTag, Scope, TagStatus
+from shared.web.query import other_tags, read_query
 
 _ALL, _STUDY, _SERIES = Scope(1), Scope(1, "1.2"), Scope(1, "1.2", "1.3")
 
@@ -370,3 +371,74 @@ def test_external() -> None:
     for name, external in (("001912FF", False), ("00190010", True), ("00180010", True), ("001912FF.00100010", True)):
         with pytest.raises(InvalidRequest, match=name):
             read_query(f"{name}=x", Level.STUDY, _ALL, external=external)
+
+
+def tagged(level: Level, path: str = "00101010", **fields: Any) -> dict[str, QueryTag]:
+    """Return an extended query tag that is ready, by its path."""
+    return {path: QueryTag(path, "AS", level, number=7, **{"status": TagStatus.READY, **fields})}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("tag_level", "like"), [(Level.STUDY, "PatientID"), (Level.SERIES, "Modality"), (Level.INSTANCE, "SOPInstanceUID")]
+)
+def test_tag(tag_level: Level, like: str, route: str) -> None:
+    """An extended query tag is a matching key wherever the attributes of its level are (search.md)."""
+    level, scope = ROUTES[route]
+    [allowed] = [routes for keywords, routes in SEARCHABLE.items() if like in keywords.split()]
+
+    for name in ("PatientAge", "00101010"):
+        if route in allowed:
+            found = read_query(f"{name}=045Y", level, scope, tags=tagged(tag_level)).conditions
+            assert found == (Condition(Attribute(name, "00101010", "AS", tag_level, kept=Kept.TAG, number=7), "045Y"),)
+        else:
+            with pytest.raises(InvalidRequest, match=name):
+                read_query(f"{name}=045Y", level, scope, tags=tagged(tag_level))
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"status": TagStatus.ADDING}, "not ready"),
+        ({"status": TagStatus.DELETING}, "not ready"),
+        ({"is_enabled": False}, "disabled"),
+    ],
+)
+def test_tag_not_in_use(fields: dict[str, Any], problem: str) -> None:
+    """A tag that is not ready, or disabled, is 400."""
+    with pytest.raises(InvalidRequest, match=problem):
+        read_query("PatientAge=045Y", Level.STUDY, _ALL, tags=tagged(Level.STUDY, **fields))
+
+
+def test_tag_twice() -> None:
+    """A tag by keyword and by number is one attribute, given twice."""
+    with pytest.raises(InvalidRequest, match="more than once"):
+        read_query("PatientAge=045Y&00101010=046Y", Level.STUDY, _ALL, tags=tagged(Level.STUDY))
+
+
+def test_tag_beside_table() -> None:
+    """An attribute of the table stays one where the table has it for the resource; elsewhere its tag counts."""
+    tags = tagged(Level.INSTANCE, "00100040", is_enabled=False)
+
+    assert read_query("PatientSex=F", Level.INSTANCE, _ALL, tags=tags).conditions == (asks("PatientSex", "F"),)
+    assert other_tags("PatientSex=F", Level.INSTANCE, _ALL) == []
+    assert other_tags("PatientSex=F", Level.INSTANCE, _SERIES) == ["00100040"]
+    with pytest.raises(InvalidRequest, match="disabled"):
+        read_query("PatientSex=F", Level.INSTANCE, _SERIES, tags=tags)
+
+
+def test_other_tags() -> None:
+    """What has to be looked up is every attribute that the table does not have, and nothing else."""
+    raw = "PatientID=x&limit=3&includefield=PatientAge&foo=1&PatientAge=045Y&00111001=3&A.B=1&Modality=CT"
+
+    assert other_tags(raw, Level.STUDY, _ALL) == ["00101010", "00111001", "00080060"]
+
+
+def test_private_and_erroneous() -> None:
+    """The creators of private tags go along, and the names, as the client wrote them, of tags with errors."""
+    tags = tagged(Level.STUDY, has_errors=True) | tagged(Level.STUDY, "00111001", creator="ACME")
+
+    found = read_query("PatientAge=045Y&00111001=x", Level.STUDY, _ALL, tags=tags)
+
+    assert found.private == (("00111001", "ACME"),)
+    assert found.erroneous == ("PatientAge",)
