@@ -57,7 +57,7 @@ class Conflict(DicomwebError):
 class OperationRunning(Conflict):
     """A long-running operation must end first; `operation` is its id."""
 
-    def __init__(self, problem: str, operation: str) -> None:
+    def __init__(self, problem: str, operation: str = "") -> None:
         super().__init__(problem)
         self.operation = operation
 

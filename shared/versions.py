@@ -27,6 +27,8 @@ class VersionRules:
         What a page of the change feed is a window of.
     feed_limit, feed_most
         The width of that window unless the client says otherwise, and at most.
+    success_word
+        What the status of an operation that succeeded is called.
     """
 
     validates_strictly: bool
@@ -36,6 +38,7 @@ class VersionRules:
     feed_window: Literal["sequence", "time"]
     feed_limit: int
     feed_most: int
+    success_word: Literal["completed", "succeeded"]
 
 
 _V1 = VersionRules(
@@ -46,6 +49,7 @@ _V1 = VersionRules(
     feed_window="sequence",
     feed_limit=10,
     feed_most=100,
+    success_word="completed",
 )
 _V2 = VersionRules(
     validates_strictly=False,
@@ -55,6 +59,7 @@ _V2 = VersionRules(
     feed_window="time",
     feed_limit=100,
     feed_most=200,
+    success_word="succeeded",
 )
 
 RULES: Mapping[str, VersionRules] = {"1.0-prerelease": _V1, "1": _V1, "1.0": _V1, "2": _V2, "2.0": _V2}

@@ -15,7 +15,10 @@ from shared.dicom.values import index_value
 from shared.errors import InvalidRequest
 from shared.model import Level, QueryTag, TagValue
 
-__all__ = ["VRS", "new_tag", "path_of", "place_of", "places", "problem_of", "tag_values"]
+__all__ = ["MOST_TAGS", "VRS", "new_tag", "path_of", "place_of", "places", "read_tags"]
+
+MOST_TAGS = 128
+"""Of a service."""
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _BY_DEFAULT = frozenset(INDEXED_BY_REFERENCE) | {tag_of("ModalitiesInStudy")}
@@ -112,19 +115,20 @@ def places(dataset: Mapping[str, Any], tags: Sequence[QueryTag]) -> list[tuple[Q
     return [(tag, place) for tag, place in found if place is not None]
 
 
-def problem_of(element: Mapping[str, Any] | None, vr: str) -> str | None:
-    """Return why an element cannot be indexed as *vr*; None where it can, or has no value."""
-    return None if not element or not element.get("Value") else broken_rule(element, vr, trims_nuls=True)
+def read_tags(dataset: Mapping[str, Any], tags: Sequence[QueryTag]) -> tuple[tuple[TagValue, ...], Mapping[int, str]]:
+    """Return the index values of a data set for *tags*, and by tag's number which minimum rule a value breaks.
 
-
-def tag_values(dataset: Mapping[str, Any], tags: Sequence[QueryTag]) -> tuple[TagValue, ...]:
-    """Return the index values of a data set for *tags*, without those that are empty or break a rule."""
-    found = []
+    Of what is empty there is neither.
+    """
+    values, problems = [], {}
     for tag, place in places(dataset, tags):
         element = dataset.get(place)
-        if element is None or problem_of(element, tag.vr):
+        if not element or not element.get("Value"):
             continue
-        value = index_value(element, tag.vr)
+        problem = broken_rule(element, tag.vr, trims_nuls=True)
+        value = None if problem else index_value(element, tag.vr)
+        if problem:
+            problems[tag.number] = problem
         if value is not None:
-            found.append(TagValue(tag.number, tag.level, tag.vr, value))
-    return tuple(found)
+            values.append(TagValue(tag.number, tag.level, tag.vr, value))
+    return tuple(values), problems

@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from shared.dicom.query_tags import MOST_TAGS
 from shared.errors import Conflict, InvalidRequest, NotFound, OperationRunning
 from shared.index.tables import (
     change_feed_clock,
@@ -33,8 +34,6 @@ from shared.index.tables import (
     query_tag_word,
 )
 from shared.model import Level, QueryTag, TagError, TagList, TagStatus
-
-MOST_TAGS = 128
 
 _INDEXED = (TagStatus.ADDING.value, TagStatus.READY.value)
 

@@ -21,9 +21,9 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
 
-from shared.dicom.query_tags import tag_values
+from shared.dicom.query_tags import read_tags
 from shared.dicom.values import NUMBERS, words
 from shared.index.change_feed import settle
 from shared.index.garbage import chunks
@@ -75,7 +75,7 @@ def keep_published(connection: Connection, revision: int, published: Sequence[tu
     others = [(one, place) for one, place in published if one.tag_revision != revision]
     if others:
         tags = read_list(connection).tags
-        found += [(place, tag_values(orjson.loads(zlib.decompress(one.metadata)), tags)) for one, place in others]
+        found += [(place, read_tags(orjson.loads(zlib.decompress(one.metadata)), tags)[0]) for one, place in others]
     _keep(connection, found)
 
 
@@ -99,6 +99,17 @@ def keep_stored(connection: Connection, operation: str, readings: Mapping[int, R
     }
     if problems:
         _keep_errors(connection, problems, now)
+
+
+def extent(connection: Connection) -> tuple[int, int]:
+    """Return the highest version of all published instances, and how many these are."""
+    highest, count = connection.execute(_EXTENT).one()
+    return highest or 0, count
+
+
+def versions_below(connection: Connection, version: int, limit: int) -> list[int]:
+    """Return at most *limit* published versions below one, the highest first."""
+    return list(connection.execute(_BELOW, {"version": version, "limit": limit}).scalars())
 
 
 def forget(connection: Connection, versions: Sequence[int], studies: Sequence[int], series_ids: Sequence[int]) -> None:
@@ -189,6 +200,13 @@ def _keep_errors(connection: Connection, problems: Mapping[tuple[int, int], str]
 
 
 _MESSAGE = 200
+_EXTENT = select(func.max(instance.c.version), func.count()).select_from(instance)
+_BELOW = (
+    select(instance.c.version)
+    .where(instance.c.version < bindparam("version"))
+    .order_by(instance.c.version.desc())
+    .limit(bindparam("limit"))
+)
 _TAGS_OF = select(query_tag.c.id).where(
     query_tag.c.operation == bindparam("operation"), query_tag.c.status == bindparam("status")
 )

@@ -1,12 +1,17 @@
-"""Functions that no request starts: timers."""
+"""Functions that no request starts: timers, and the queue of long-running operations."""
+
+from typing import List  # noqa: UP035 - the worker refuses `list[str]` for a queue
 
 import azure.functions as func
 
 from shared import metrics
 from shared.backend import backend
-from shared.services import cleanup, consolidation, events, expiry
+from shared.services import cleanup, consolidation, events, expiry, operations, query_tags
 
 blueprint = func.Blueprint()
+
+_HOST = "AzureWebJobsStorage"
+_OPERATIONS = "dicom-operations"
 
 
 @blueprint.function_name("clean_up")
@@ -15,6 +20,7 @@ async def clean_up(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the work
     """Remove the bytes of what was deleted and of what crashes left, every three minutes."""
     async with metrics.background("clean_up"):
         await cleanup.clean_up(backend())
+        await query_tags.tidy(backend())
 
 
 @blueprint.function_name("consolidate")
@@ -39,3 +45,32 @@ async def publish_events(timer: func.TimerRequest) -> None:  # noqa: ARG001 - th
     """Publish what the change feed tells, every five seconds where events are on."""
     async with metrics.background("publish_events"):
         await events.publish(backend())
+
+
+@blueprint.function_name("resume_operations")
+@blueprint.queue_output(arg_name="ids", queue_name=_OPERATIONS, connection=_HOST)
+@blueprint.timer_trigger(arg_name="timer", schedule="*/3 * * * * *", run_on_startup=False, use_monitor=False)
+async def resume_operations(timer: func.TimerRequest, ids: func.Out[List[str]]) -> None:  # noqa: ARG001, UP006 - as above
+    """Put operations that have begun, or of which nothing is heard, on the queue, every three seconds."""
+    async with metrics.background("resume_operations"):
+        if found := await operations.due(backend()):
+            ids.set(found)
+
+
+@blueprint.function_name("run_operation")
+@blueprint.queue_output(arg_name="again", queue_name=_OPERATIONS, connection=_HOST)
+@blueprint.queue_trigger(arg_name="message", queue_name=_OPERATIONS, connection=_HOST)
+async def run_operation(message: func.QueueMessage, again: func.Out[str]) -> None:
+    """Do a step of an operation, whose id is the message, and put it on the queue again while there is more."""
+    name = message.get_body().decode()
+    async with metrics.background("run_operation"):
+        if await operations.advance(name, backend()):
+            again.set(name)
+
+
+@blueprint.function_name("fail_operation")
+@blueprint.queue_trigger(arg_name="message", queue_name=f"{_OPERATIONS}-poison", connection=_HOST)
+async def fail_operation(message: func.QueueMessage) -> None:
+    """End an operation whose step has failed as often as it was tried."""
+    async with metrics.background("fail_operation"):
+        await operations.fail(message.get_body().decode(), backend())

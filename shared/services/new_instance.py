@@ -10,7 +10,7 @@ import orjson
 from shared.dicom.attributes import RETURNED, SEARCHABLE, tag_of
 from shared.dicom.frames import frame_pages
 from shared.dicom.header import Header
-from shared.dicom.query_tags import tag_values
+from shared.dicom.query_tags import read_tags
 from shared.dicom.references import with_references
 from shared.dicom.validation import uid_value
 from shared.dicom.values import index_value
@@ -84,7 +84,7 @@ def _new_instance(
 
 
 def _tag_values(dataset: Mapping[str, Any], tags: TagList) -> bytes:
-    found = tag_values(dataset, tags.tags) if tags.tags else ()
+    found = read_tags(dataset, tags.tags)[0] if tags.tags else ()
     return _exactly(orjson.dumps([(one.tag, one.level, one.vr, one.value) for one in found])) if found else b""
 
 

@@ -35,13 +35,23 @@ def read_window(parameter: Parameter, rules: VersionRules) -> FeedWindow:
     if start is not None and end is not None and end <= start:
         raise InvalidRequest("endTime must be later than startTime.")
     return FeedWindow(
-        _number(parameter, "offset", 0, lowest=0, highest=_LAST_SEQUENCE),
-        _number(parameter, "limit", rules.feed_limit, lowest=1, highest=rules.feed_most),
+        whole_number(parameter, "offset", 0, lowest=0, highest=_LAST_SEQUENCE),
+        whole_number(parameter, "limit", rules.feed_limit, lowest=1, highest=rules.feed_most),
         start,
         end,
         tuple(uid(one, "sopClassUid") for one in _values(parameter, "sopClassUid")),
         tuple(_modality(one) for one in _values(parameter, "modality")),
     )
+
+
+def whole_number(parameter: Parameter, name: str, default: int, *, lowest: int, highest: int) -> int:
+    """Return a whole number of a query; raise `InvalidRequest` where it is none, or out of its range."""
+    text = parameter(name.lower())
+    if text is None:
+        return default
+    if not _NUMBER.fullmatch(text) or not lowest <= int(text) <= highest:
+        raise InvalidRequest(f"{name} is not a whole number from {lowest} to {highest}.")
+    return int(text)
 
 
 def read_include_metadata(parameter: Parameter) -> bool:
@@ -52,15 +62,6 @@ def read_include_metadata(parameter: Parameter) -> bool:
     if text.lower() not in _FLAGS:
         raise InvalidRequest("includeMetadata is neither true nor false.")
     return _FLAGS[text.lower()]
-
-
-def _number(parameter: Parameter, name: str, default: int, *, lowest: int, highest: int) -> int:
-    text = parameter(name.lower())
-    if text is None:
-        return default
-    if not _NUMBER.fullmatch(text) or not lowest <= int(text) <= highest:
-        raise InvalidRequest(f"{name} is not a whole number from {lowest} to {highest}.")
-    return int(text)
 
 
 def _time(parameter: Parameter, name: str, default: datetime) -> datetime:

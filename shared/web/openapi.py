@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from shared.model import Action
+from shared.dicom.query_tags import MOST_TAGS, VRS
+from shared.model import Action, Level
 from shared.versions import VersionRules
 from shared.web.endpoint import Endpoint
 from shared.web.media_types import DICOM, DICOM_JSON, DICOM_XML, MULTIPART_RELATED, OCTET_STREAM, report_type
+from shared.web.plain_json import JSON
 
 _PAGE = Path(__file__).with_name("swagger.html")
 _PARAMETER = re.compile(r"\{\*?([a-z]+)\}")
@@ -49,11 +51,13 @@ _BY_URI = (
     ("objectUID", {"type": "string", "pattern": _UID_PATTERN}),
     ("contentType", {"type": "string"}),
 )
+_PAGED = _SEARCH[:2]
 _QUERIES: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     "search": _SEARCH,
     "render": _RENDERED,
     "thumbnail": _RENDERED,
     "retrieve_by_uri": _BY_URI,
+    "list_query_tag": _PAGED,
 }
 """Parameters of a query by the first words of a handler's name; there are more attributes to search than these."""
 
@@ -62,7 +66,30 @@ _REQUIRED = frozenset({"requestType", "studyUID", "seriesUID", "objectUID"})
 _BODIES: Mapping[str, tuple[str, ...]] = {
     "store": (DICOM, MULTIPART_RELATED, DICOM_JSON, DICOM_XML),
     "replace": (DICOM, MULTIPART_RELATED, DICOM_JSON, DICOM_XML),
+    "add_query_tags": (JSON,),
+    "change_query_tag": (JSON,),
 }
+
+_TAG: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["path", "level"],
+    "properties": {
+        "path": {"type": "string", "description": "Keyword, or 8 hexadecimal digits."},
+        "level": {"type": "string", "enum": [level.value for level in Level]},
+        "vr": {"type": "string", "enum": sorted(VRS)},
+        "privateCreator": {"type": "string", "minLength": 1, "maxLength": 64},
+    },
+}
+_PLAIN_BODIES: Mapping[str, Mapping[str, Any]] = {
+    "add_query_tags": {"type": "array", "minItems": 1, "maxItems": MOST_TAGS, "items": _TAG},
+    "change_query_tag": {
+        "type": "object",
+        "required": ["queryStatus"],
+        "properties": {"queryStatus": {"type": "string", "enum": ["enabled", "disabled"]}},
+        "additionalProperties": False,
+    },
+}
+"""Schemas of bodies in plain JSON by the first words of a handler's name."""
 
 _ANSWERS: Mapping[str, tuple[str, ...]] = {
     "search": (DICOM_JSON, DICOM_XML),
@@ -78,8 +105,9 @@ _STATUSES: Mapping[Action, tuple[int, ...]] = {
     Action.WRITE: (200, 201, 202, 204, 400, 406, 409, 413, 415),
     Action.DELETE: (200, 204, 400, 404),
     Action.EXPORT: (202, 400, 404),
-    Action.MANAGE_QUERY_TAGS: (200, 202, 204, 400, 404, 409),
+    Action.MANAGE_QUERY_TAGS: (200, 202, 204, 400, 404, 409, 413, 415),
 }
+_ALSO: Mapping[str, tuple[int, ...]] = {"get_operation": (202,)}
 _ALWAYS = (401, 403, 414, 424, 429, 431, 500, 503)
 _MEANINGS: Mapping[int, str] = {
     200: "Done.",
@@ -162,13 +190,15 @@ def _operation(one: Endpoint, path: str, rules: VersionRules) -> dict[str, Any]:
         "summary": summary,
         "parameters": [*_path_parameters(path), *_query_parameters(one.name)],
         "responses": {
-            str(status): _response(status, one, rules) for status in sorted({*_STATUSES[one.action], *_ALWAYS})
+            str(status): _response(status, one, rules)
+            for status in sorted({*_STATUSES[one.action], *_ALWAYS, *_ALSO.get(one.name, ())})
         },
     }
     if rest.strip():
         found["description"] = " ".join(rest.split())
     if bodies := _of(_BODIES, one.name):
-        content = {media_type: {"schema": _schema(media_type)} for media_type in bodies}
+        plain = _of(_PLAIN_BODIES, one.name)
+        content = {media_type: {"schema": plain or _schema(media_type)} for media_type in bodies}
         found["requestBody"] = {"required": True, "content": content}
     return found
 
@@ -195,7 +225,7 @@ def _response(status: int, one: Endpoint, rules: VersionRules) -> dict[str, Any]
         return found
     if status >= 400 and not (status == 409 and one.action is Action.WRITE):  # noqa: PLR2004
         return found | {"content": {"text/plain": {"schema": {"type": "string"}}}}
-    answers = _of(_ANSWERS, one.name) or ("application/json",)
+    answers = _of(_ANSWERS, one.name) or (JSON,)
     if one.name.endswith("_metadata") or (one.accepts is report_type and one.action is Action.READ):
         answers = (DICOM_JSON, DICOM_XML)
     is_list = one.action is Action.READ

@@ -48,6 +48,14 @@ class Urls:
         """Return the URL of an instance."""
         return f"{self.base}/studies/{key.study}/series/{key.series}/instances/{key.instance}"
 
+    def query_tag(self, path: str) -> str:
+        """Return the URL of an extended query tag; of those and operations partitions have none."""
+        return f"{self.base}/extendedquerytags/{path}"
+
+    def operation(self, name: str) -> str:
+        """Return the URL of a long-running operation by its id."""
+        return f"{self.base}/operations/{name}"
+
 
 def service_urls(request: Request, settings: Settings, path: str) -> Urls:
     """Return the URLs as the client of *request* can use them.

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from sqlalchemy import Connection, event, select
 
-from shared.dicom.query_tags import tag_values
+from shared.dicom.query_tags import read_tags
 from shared.errors import Conflict, InvalidRequest, NotFound, OperationRunning
 from shared.index import query_tags
 from shared.index.instances import delete
@@ -53,7 +53,7 @@ def document(age: str = "", key: int | None = None, weighted: float | None = Non
 
 def made(version: int, known: TagList, numbers: tuple[int, int, int], elements: dict[str, object]) -> NewInstance:
     """Return an instance, read when the list of tags was *known*."""
-    found = [(one.tag, one.level, one.vr, one.value) for one in tag_values(elements, known.tags)]
+    found = [(one.tag, one.level, one.vr, one.value) for one in read_tags(elements, known.tags)[0]]
     return replace(
         new_instance(version, uids(*numbers)),
         metadata=zlib.compress(orjson.dumps(elements)),
@@ -165,8 +165,8 @@ def test_deleted(connection: Connection, scope: Scope, left: set[str]) -> None:
     assert len([path for path, _ in values(connection) if path == _WEIGHTED]) == (1 if _WEIGHTED in left else 0)
 
 
-def read_by(connection: Connection, elements: dict[str, object], problems: dict[int, str] | None = None) -> Reading:
-    return Reading(tag_values(elements, query_tags.read_list(connection).tags), problems or {})
+def read_by(connection: Connection, elements: dict[str, object]) -> Reading:
+    return Reading(read_tags(elements, query_tags.read_list(connection).tags)[0], {})
 
 
 def test_stored_before(connection: Connection) -> None:

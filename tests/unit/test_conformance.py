@@ -21,7 +21,7 @@ from tests.unit.test_function_app import FUNCTIONS
 
 _STATEMENT = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text("utf-8")
 _VERSION, _PARTITION = "v{version}/", "v{version}/partitions/{partition}/"
-_ROUTE = re.compile(r"^\| (GET|POST|PUT|DELETE) \| `([^`]+)` \|", re.MULTILINE)
+_ROUTE = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \|", re.MULTILINE)
 
 
 def _routes() -> set[tuple[str, str]]:
@@ -131,6 +131,13 @@ def test_statuses() -> None:
 def test_expiry(name: str) -> None:
     """Every header field about expiry is described."""
     assert f"`{name}`" in _section("3.7")
+
+
+def test_query_tags() -> None:
+    """The VRs of extended query tags are those of the service."""
+    [row] = re.findall(r"^\| `vr` \| ([A-Z ]+);", _section("5.6"), re.MULTILINE)
+
+    assert set(row.split()) == VRS
 
 
 def test_external() -> None:

@@ -65,6 +65,15 @@ UNPARTITIONED = [
     # change-feed.md
     ("GET", "changefeed"),
     ("GET", "changefeed/latest"),
+    # extended-query-tags.md
+    ("POST", "extendedquerytags"),
+    ("GET", "extendedquerytags"),
+    ("GET", "extendedquerytags/{tag}"),
+    ("PATCH", "extendedquerytags/{tag}"),
+    ("DELETE", "extendedquerytags/{tag}"),
+    ("GET", "extendedquerytags/{tag}/errors"),
+    # operations.md
+    ("GET", "operations/{operation}"),
 ]
 """What belongs to no partition, and is offered at the first base alone."""
 
@@ -148,7 +157,7 @@ def test_http_function(function: Function) -> None:
     assert signature.return_annotation is Response
     assert trigger["name"] == "request"
     assert trigger["authLevel"].lower() == "anonymous"
-    assert trigger["methods"] in (["GET", "HEAD"], ["POST"], ["PUT"], ["DELETE"], ["OPTIONS"])
+    assert trigger["methods"] in (["GET", "HEAD"], ["POST"], ["PUT"], ["PATCH"], ["DELETE"], ["OPTIONS"])
 
 
 @pytest.mark.parametrize("one", TRIGGERS, ids=lambda one: one.name)

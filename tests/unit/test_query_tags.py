@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shared.dicom.query_tags import VRS, new_tag, places, tag_values
+from shared.dicom.query_tags import VRS, new_tag, places, read_tags
 from shared.errors import InvalidRequest
 from shared.model import Level, QueryTag, TagValue
 
@@ -103,6 +103,6 @@ def test_values(vr: str, element: dict[str, Any], expected: str | float | None) 
     """The first value is indexed, folded; an empty one, one of another VR and one that breaks a rule are not."""
     tag = QueryTag("00101010", vr, Level.STUDY, number=3)
 
-    found = tag_values({"00101010": element}, [tag])
+    found, _ = read_tags({"00101010": element}, [tag])
 
     assert found == (() if expected is None else (TagValue(3, Level.STUDY, vr, expected),))

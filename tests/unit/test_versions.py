@@ -59,6 +59,7 @@ def test_supported() -> None:
                 feed_window="sequence",
                 feed_limit=10,
                 feed_most=100,
+                success_word="completed",
             ),
         ),
         (
@@ -71,6 +72,7 @@ def test_supported() -> None:
                 feed_window="time",
                 feed_limit=100,
                 feed_most=200,
+                success_word="succeeded",
             ),
         ),
     ],
