@@ -116,6 +116,31 @@ def test_newest_wins(connection: Connection, order: tuple[int, int]) -> None:
     assert set(values(connection).values()) == {"020y"}
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_newest_of_request(connection: Connection, order: tuple[int, int]) -> None:
+    """The same holds for instances that are published together."""
+    query_tags.add(connection, _TAGS[:1], "a" * 32)
+    known = query_tags.read_list(connection)
+    older, newer = reserved(connection, 2)
+    both = [made(older, known, (1, 1, 1), document("010Y")), made(newer, known, (1, 1, 2), document("020Y"))]
+
+    publish(connection, [both[at] for at in order], NOW)
+
+    assert set(values(connection).values()) == {"020y"}
+
+
+def test_deleted_meanwhile(connection: Connection) -> None:
+    """A Store that read its files before a tag was deleted keeps no value of it."""
+    query_tags.add(connection, _TAGS[:2], "a" * 32)
+    known = query_tags.read_list(connection)
+    [version] = reserved(connection)
+    query_tags.begin_delete(connection, _AGE)
+
+    publish(connection, [made(version, known, (1, 1, 1), document("045Y", 3))], NOW)
+
+    assert {path for path, _ in values(connection)} == {_KEY}
+
+
 def test_same_value_is_newer(connection: Connection) -> None:
     """An instance that says the same again makes the value as new as itself."""
     query_tags.add(connection, _TAGS[:1], "a" * 32)
@@ -204,7 +229,8 @@ def test_other_operation(connection: Connection) -> None:
     """An operation writes nothing for tags that it does not add, or that were deleted meanwhile."""
     [version] = store(connection, uids(1))
     query_tags.add(connection, _TAGS[:2], "a" * 32)
-    reading = read_by(connection, document("045Y", 3))
+    number = query_tags.find(connection, _AGE).number
+    reading = replace(read_by(connection, document("045Y", 3)), problems={number: "no age"})
     query_tags.begin_delete(connection, _AGE)
 
     keep_stored(connection, "b" * 32, {version: reading}, NOW)
@@ -212,6 +238,7 @@ def test_other_operation(connection: Connection) -> None:
     keep_stored(connection, "a" * 32, {version: reading}, NOW)
 
     assert {path for path, _ in values(connection)} == {_KEY}
+    assert connection.execute(select(query_tag_error)).all() == []
 
 
 def test_errors(connection: Connection) -> None:
