@@ -83,8 +83,10 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     discard(connection, list(refused), now)
     revision = change_feed.append(connection, [one.change for one in published], now)
     if revision:
-        tag_values.forget(connection, [one.replaced for one in published if one.replaced is not None], [], [])
-        tag_values.keep_published(connection, revision, [(one.instance, one.place) for one in published])
+        replaced = {one.replaced for one in published if one.replaced is not None}
+        tag_values.forget(connection, sorted(replaced), [], [])
+        there = [(one.instance, one.place) for one in published if one.place.version not in replaced]
+        tag_values.keep_published(connection, revision, there)
     return [refused.get(one.version) for one in instances]
 
 

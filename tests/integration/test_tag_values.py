@@ -167,6 +167,17 @@ def test_replaced(connection: Connection) -> None:
     assert connection.execute(select(query_tag_word)).all() == []
 
 
+def test_replaced_at_once(connection: Connection) -> None:
+    """Of an instance that its own request replaces nothing is kept."""
+    query_tags.add(connection, _TAGS, "a" * 32)
+    known = query_tags.read_list(connection)
+    both = [made(v, known, (1, 1, 1), document(weighted=float(v))) for v in reserved(connection, 2)]
+
+    publish(connection, [replace(one, terms=StoreTerms(replaced_due_at=NOW)) for one in both], NOW)
+
+    assert values(connection) == {(_WEIGHTED, both[1].version): float(both[1].version)}
+
+
 @pytest.mark.parametrize(
     ("scope", "left"),
     [
