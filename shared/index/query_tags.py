@@ -227,9 +227,9 @@ _DELETE = delete(query_tag).where(query_tag.c.id == bindparam("row"))
 
 
 def _deleting_some(table: Table, column: str) -> Delete:
-    other = table.alias("some")
-    some = select(other.c[column]).where(other.c.tag_id == bindparam("row")).order_by(other.c[column])
-    return delete(table).where(table.c.tag_id == bindparam("row"), table.c[column].in_(some.limit(bindparam("limit"))))
+    other = table.alias("page")
+    page = select(other.c[column]).where(other.c.tag_id == bindparam("row")).order_by(other.c[column])
+    return delete(table).where(table.c.tag_id == bindparam("row"), table.c[column].in_(page.limit(bindparam("limit"))))
 
 
 _DELETE_SOME = [
