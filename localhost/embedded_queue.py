@@ -35,6 +35,7 @@ RETURNING id, body, dequeue_count, inserted_at, visible_at, receipt
 """
 _KEPT_S = 7 * 86400  # what Azure's default is; nothing is thrown away here
 _BUSY_TIMEOUT_S = 20.0
+_OPENING_PAUSE_S = 0.01
 
 
 class EmbeddedQueue:
@@ -124,10 +125,24 @@ def release_all(database: Path) -> None:
 def _connect(database: Path) -> sqlite3.Connection:
     """Open the database; each statement is its own transaction, synced to disk before it returns."""
     connection = sqlite3.connect(database, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.executescript(_SCHEMA)
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on: of two that do so to a new file at once SQLite lets one fail without any waiting."""
+    end = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        else:
+            return
+        time.sleep(_OPENING_PAUSE_S)
 
 
 def _moment(seconds: float) -> datetime:

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from shared.errors import Unavailable
@@ -30,9 +30,13 @@ _SERVER_CONNECTIONS = 16
 _PAUSE_S = 0.5
 """Before a piece of work is done again at the engine's wish; twice as long each time."""
 
+_WRITE_AHEAD = "PRAGMA journal_mode = WAL"
+"""Readers see a snapshot and hinder no writer."""
+
+_OPENING_S = 20.0
+_OPENING_PAUSE_S = 0.01
 _PRAGMAS = (
     "busy_timeout = 20000",  # ms; other processes write the same file
-    "journal_mode = WAL",  # readers see a snapshot and hinder no writer
     "synchronous = FULL",  # a commit is durable
     "foreign_keys = ON",
     "wal_autocheckpoint = 4000",  # pages; index pages that change again and again are copied once
@@ -152,6 +156,7 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
 
     def on_connect(connection: DBAPIConnection, _: object) -> None:
         cursor = connection.cursor()
+        _write_ahead(cursor)
         for pragma in (*_PRAGMAS, f"query_only = {not writes}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -166,6 +171,23 @@ def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
     return engine
+
+
+def _write_ahead(cursor: DBAPICursor) -> None:
+    """Turn the write-ahead log on, which stays with the file.
+
+    Of two that do so to a new file at once SQLite tells one that it is locked, however long its busy timeout is.
+    """
+    end = time.monotonic() + _OPENING_S
+    while True:
+        try:
+            cursor.execute(_WRITE_AHEAD)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+        else:
+            return
+        time.sleep(_OPENING_PAUSE_S)
 
 
 def _server_engine(url: URL, client_id: str) -> Engine:

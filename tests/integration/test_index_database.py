@@ -59,6 +59,19 @@ async def index(url: str) -> AsyncIterator[Index]:
     await opened.close()
 
 
+def test_opened_while_made(tmp_path: Path) -> None:
+    """Who opens a new file that another is writing waits, though SQLite itself would not."""
+    with closing(sqlite3.connect(tmp_path / "index.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+        timer.start()
+        engine = open_engine(f"sqlite:///{tmp_path / 'index.db'}", writes=True)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE one (id INTEGER)")
+        timer.join()
+    engine.dispose()
+
+
 def add(connection: Connection, version: int) -> int:
     connection.execute(insert(tables.deleted_instance), {"version": version, "due_at": NOW, "attempts": 0})
     return version

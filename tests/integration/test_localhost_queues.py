@@ -1,8 +1,11 @@
 """Queues and their triggers: one contract for the embedded queue and for Azure Storage's."""
 
 import asyncio
+import sqlite3
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -223,6 +226,20 @@ async def test_survives(tmp_path: Path) -> None:
     assert await _bodies(after) == [b"taken", b"waiting"]
     await before.close()
     await after.close()
+
+
+async def test_opened_while_made(tmp_path: Path) -> None:
+    """Who opens a new file that another process is making waits, though SQLite itself would not."""
+    with closing(sqlite3.connect(tmp_path / "queues.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+        timer.start()
+        queue = EmbeddedQueue(tmp_path / "queues.db", "one")
+        await queue.send(b"body")
+        timer.join()
+
+    assert await _bodies(queue) == [b"body"]
+    await queue.close()
 
 
 async def test_lease_ends(tmp_path: Path) -> None:
