@@ -64,6 +64,7 @@ _NOT_BELOW_ZERO = (
 )
 
 
+_EVENT_VERSIONS = ("v1", "v2")
 _METRICS = ("", "console", "otlp", "azure")
 
 
@@ -130,6 +131,7 @@ class Settings:
     )
     event_webhook_url: str = _setting("", "URL that events are posted to where there is no Event Grid.")
     event_topic: str = _setting("", "What events that are posted name as their topic.")
+    event_version: str = _setting("v1", "Version of this API in the subjects of events: v1 or v2.")
 
     metrics_to: str = _setting(
         "", "Where metrics go: console, otlp (OTEL_EXPORTER_OTLP_ENDPOINT), azure; empty: nowhere."
@@ -241,6 +243,8 @@ def _check_what_is_told(settings: Settings) -> None:
         raise InvalidSetting("Set one of EVENT_GRID_URL and EVENT_WEBHOOK_URL, or neither.")
     if (settings.event_grid_url or settings.event_webhook_url) and not settings.public_url:
         raise InvalidSetting("EVENT_GRID_URL and EVENT_WEBHOOK_URL need PUBLIC_URL, whose host events name.")
+    if settings.event_version not in _EVENT_VERSIONS:
+        raise InvalidSetting(f"EVENT_VERSION is none of {', '.join(_EVENT_VERSIONS)}.")
     if settings.metrics_to not in _METRICS:
         raise InvalidSetting(f"METRICS_TO is none of {', '.join(_METRICS[1:])}, nor empty.")
 

@@ -77,6 +77,7 @@ var service = {
   EVENT_GRID_URL: eventGridUrl
   EVENT_WEBHOOK_URL: ''
   EVENT_TOPIC: ''
+  EVENT_VERSION: 'v1'
   AUTH_CLOCK_SKEW_S: '60'
   ACCESS_POLICY: ''
   AUDIT_STRICT: 'false'

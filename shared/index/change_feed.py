@@ -112,6 +112,11 @@ def last_sequence(connection: Connection) -> int:
     return connection.execute(_LAST).scalar() or 0
 
 
+def last_before(connection: Connection, moment: datetime) -> int:
+    """Return the sequence number of the last entry that is older than *moment*, 0 where there is none."""
+    return connection.execute(_LAST_BEFORE, {"moment": moment}).scalar() or 0
+
+
 def live_versions(connection: Connection, sequences: Sequence[int]) -> dict[int, int | None]:
     """Return, for some hundred entries by their sequence, the version in which their instance lives; None: in none."""
     rows = connection.execute(_LIVE, {"sequences": sequences})
@@ -186,6 +191,12 @@ _AFTER = (
 _LATEST = _ENTRIES.order_by(change_feed.c.sequence.desc()).limit(1)
 _LATEST_BY_TIME = _ENTRIES.order_by(change_feed.c.timestamp.desc(), change_feed.c.sequence.desc()).limit(1)
 _LAST = select(change_feed.c.sequence).order_by(change_feed.c.sequence.desc()).limit(1)
+_LAST_BEFORE = (
+    select(change_feed.c.sequence)
+    .where(change_feed.c.timestamp < bindparam("moment"))
+    .order_by(change_feed.c.timestamp.desc(), change_feed.c.sequence.desc())
+    .limit(1)
+)
 _LIVE = (
     select(change_feed.c.sequence, instance.c.version.label("live"))
     .select_from(_WITH_INSTANCE)

@@ -28,6 +28,8 @@ _KIND, _NAME = "events", "position"
 _TOGETHER = 500
 """Events in one delivery: some 400 KB, of the megabyte that Event Grid takes."""
 _LONGEST_RUN = timedelta(seconds=90)
+_EARLIER = timedelta(minutes=5)
+"""Before the first run: what stores may have been started with events on before what publishes them."""
 _NAMESPACE = UUID("5f1c4a0e-3b0e-4d5f-9d0c-5d3b6c0f7a11")
 _TYPES: Mapping[ChangeAction, str] = {
     ChangeAction.CREATE: "Microsoft.HealthcareApis.DicomImageCreated",
@@ -47,8 +49,8 @@ class Position:
 async def publish(backend: Backend) -> int:
     """Send the events of all entries behind the saved position, and return how many.
 
-    The first run after events were switched on begins with what happens from then on. A receiver that does not
-    answer delays events and loses none.
+    The first run after events were switched on begins with what happened in the five minutes before it. A receiver
+    that does not answer delays events and loses none.
     """
     if backend.events is None:
         return 0
@@ -107,8 +109,8 @@ def event_of(entry: FeedEntry, settings: Settings) -> Event:
     partition = f"/partitions/{entry.partition_name}" if settings.data_partitions else ""
     key = entry.key
     event: dict[str, object] = {
-        "id": str(uuid5(_NAMESPACE, f"{settings.public_url}/{entry.sequence}")),
-        "subject": f"{host}/v1{partition}/studies/{key.study}/series/{key.series}/instances/{key.instance}",
+        "id": str(uuid5(_NAMESPACE, f"{settings.public_url}/{entry.sequence}/{entry.timestamp.isoformat()}")),
+        "subject": f"{host}/{settings.event_version}{partition}{_path(entry)}",
         "eventType": _TYPES[entry.action],
         "eventTime": entry.timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "dataVersion": "1",
@@ -125,9 +127,20 @@ def event_of(entry: FeedEntry, settings: Settings) -> Event:
     return event if settings.event_grid_url else {**event, "topic": settings.event_topic, "metadataVersion": "1"}
 
 
+def _path(entry: FeedEntry) -> str:
+    return f"/studies/{entry.key.study}/series/{entry.key.series}/instances/{entry.key.instance}"
+
+
 async def _begin(backend: Backend) -> Position:
-    """Return the saved position; at the first time the end of the change feed, which is saved."""
+    """Return the saved position; at the first time one a little before now, which is saved.
+
+    So it is too where the change feed ends before the saved position: the database is an earlier one, and what happens
+    in it has the numbers of what was published.
+    """
     known = await load(backend)
-    if known is not None:
+    if known is not None and known.sequence <= await backend.index.read(change_feed.last_sequence):
         return known
-    return await save(await backend.index.read(change_feed.last_sequence), None, backend)
+    begin = await backend.index.read(change_feed.last_before, backend.now() - _EARLIER)
+    if known is not None:
+        log.warning("events: the change feed ends before the saved position; going on behind entry %d", begin)
+    return await save(begin, None if known is None else known.etag, backend)

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
+from sqlalchemy import delete as delete_from
 
 from shared.backend import Backend, open_backend
 from shared.errors import Conflict, NotFound, Unavailable
 from shared.index.instances import delete
 from shared.index.migrate import migrate
+from shared.index.tables import change_feed, change_feed_clock
 from shared.model import Scope
 from shared.services.events import load, publish, save, waiting
 from shared.settings import Settings
@@ -90,6 +93,17 @@ async def test_partition(backend: Backend, receiver: Receiver) -> None:
     assert event["data"]["partitionName"] == "ward"
 
 
+async def test_version(backend: Backend, receiver: Receiver) -> None:
+    """The version in the subject is a setting."""
+    second = replace(backend, settings=replace(backend.settings, event_version="v2"))
+    await publish(second)
+    await backend.index.write(store, uids(1))
+
+    await publish(second)
+
+    assert receiver.events[0]["subject"] == "pacs.example:8443/v2/studies/1.1/series/1.1.1/instances/1.1.1.1"
+
+
 async def test_switched_on(backend: Backend, receiver: Receiver) -> None:
     """What happened before events were on is not sent; what happens afterwards is, once."""
     await backend.index.write(store, uids(1))
@@ -104,6 +118,39 @@ async def test_switched_on(backend: Backend, receiver: Receiver) -> None:
         "DicomImageCreated",
         "DicomImageDeleted",
     ]
+
+
+@pytest.mark.parametrize(("age_s", "is_sent"), [(0, True), (299, True), (300, True), (301, False)])
+async def test_stored_before_first_run(backend: Backend, receiver: Receiver, age_s: int, is_sent: bool) -> None:
+    """What was stored with events on, before they were published for the first time, is sent."""
+    await backend.index.write(store, uids(1))
+
+    await publish(replace(backend, now=lambda: NOW + timedelta(seconds=age_s)))
+
+    assert len(receiver.events) == is_sent
+
+
+async def test_restored(backend: Backend, receiver: Receiver) -> None:
+    """In a database of an earlier time events go on with what happens in it, under ids of their own."""
+    await publish(backend)
+    await backend.index.write(store, uids(1), uids(2))
+    await publish(backend)
+    position = await load(backend)
+    assert position is not None
+    await backend.index.write(_restore)
+    await backend.index.write(store, uids(3))
+
+    await publish(replace(backend, now=lambda: NOW))
+
+    assert _numbers(receiver) == [1, 2, 1]
+    assert len({event["id"] for event in receiver.events}) == 3
+
+
+def _restore(connection: Connection) -> None:
+    """Forget the change feed and its numbers, an hour later."""
+    connection.execute(delete_from(change_feed))
+    connection.exec_driver_sql("DELETE FROM sqlite_sequence WHERE name = 'change_feed'")
+    connection.execute(update(change_feed_clock).values(last=NOW + timedelta(hours=1)))
 
 
 async def test_many(backend: Backend, receiver: Receiver) -> None:

@@ -114,6 +114,7 @@ def test_bad_flag(text: str) -> None:
         ({"EVENT_WEBHOOK_URL": "secret", "PUBLIC_URL": "https://a"}, "EVENT_WEBHOOK_URL"),
         ({"EVENT_WEBHOOK_URL": "https://secret"}, "PUBLIC_URL"),
         ({"METRICS_TO": "secret"}, "METRICS_TO"),
+        ({"EVENT_VERSION": "3"}, "EVENT_VERSION"),
         (
             {"EVENT_WEBHOOK_URL": "https://secret", "EVENT_GRID_URL": "https://b", "PUBLIC_URL": "https://a"},
             "one of EVENT_GRID_URL and EVENT_WEBHOOK_URL",
