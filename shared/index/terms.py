@@ -1,6 +1,7 @@
 """What a Store says of studies beside their instances: when they expire, and external metadata (store.md)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
@@ -10,8 +11,18 @@ from shared.dicom.values import NUMBERS, index_value, words
 from shared.errors import InvalidRequest
 from shared.index.instances import delete as delete_instances
 from shared.index.studies import Known
-from shared.index.tables import external_key, external_value, name_word, study, study_expiry
+from shared.index.tables import external_key, external_value, name_word, partition, study, study_expiry
 from shared.model import ExternalValue, InstanceKey, NewInstance, Scope, StoreTerms
+
+
+@dataclass(frozen=True, slots=True)
+class ExpiredStudy:
+    """A study whose time has come, by its row and its names."""
+
+    expires_at: datetime
+    row: int
+    partition_name: str
+    study: str
 
 
 def save(connection: Connection, before: Known, after: Known, instances: Sequence[NewInstance]) -> None:
@@ -49,19 +60,17 @@ def confirm(connection: Connection, keys: Sequence[InstanceKey], terms: StoreTer
     InvalidRequest
         As `save`.
     """
-    for partition, uid in sorted({(key.partition, key.study) for key in keys}):
-        number = connection.execute(_STUDY, {"partition": partition, "study": uid}).scalar()
+    for number_of_partition, uid in sorted({(key.partition, key.study) for key in keys}):
+        number = connection.execute(_STUDY, {"partition": number_of_partition, "study": uid}).scalar()
         if number is not None:
             _set_expiry(connection, number, terms.expires_at, is_new=False)
             _add_external(connection, number, terms.external)
 
 
-def expired(
-    connection: Connection, now: datetime, *, after: tuple[datetime, int], limit: int
-) -> list[tuple[datetime, int]]:
-    """Return at most *limit* studies by their rows that expire by *now*, and when: those behind *after*, in order."""
+def expired(connection: Connection, now: datetime, *, after: tuple[datetime, int], limit: int) -> list[ExpiredStudy]:
+    """Return at most *limit* studies that expire by *now*: those behind *after*, a time and a row, in order."""
     asked = {"now": now, "after": after[0], "row": after[1], "limit": limit}
-    return [(expires_at, number) for expires_at, number in connection.execute(_EXPIRED, asked)]
+    return [ExpiredStudy(*found) for found in connection.execute(_EXPIRED, asked)]
 
 
 def delete_expired(connection: Connection, number: int, clock: Callable[[], datetime], grace: timedelta) -> int:
@@ -163,7 +172,12 @@ _CHANGE_EXTERNAL = (
     .values(value=bindparam("text"))
 )
 _EXPIRED = (
-    select(study_expiry.c.expires_at, study_expiry.c.study_id)
+    select(study_expiry.c.expires_at, study_expiry.c.study_id, partition.c.name, study.c.study_uid)
+    .select_from(
+        study_expiry.join(study, study.c.id == study_expiry.c.study_id).join(
+            partition, partition.c.id == study.c.partition_id
+        )
+    )
     .where(
         study_expiry.c.expires_at <= bindparam("now"),
         or_(

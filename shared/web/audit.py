@@ -1,10 +1,5 @@
-"""The start and end record of a call (health-and-ops.md, "Audit log").
+"""The start and end record of a call, with the UIDs that the request names (health-and-ops.md, "Audit log")."""
 
-Each goes to the log as JSON, without UIDs, and, where there is Table Storage, to the audit table with the UIDs that
-the request names. Values of attributes and queries are in neither.
-"""
-
-import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +8,11 @@ from http import HTTPStatus
 import orjson
 from starlette.datastructures import Headers
 
+from shared.audit import FAILED, STARTED, SUCCEEDED, keep
 from shared.backend import Backend
 from shared.errors import InvalidRequest
 from shared.model import Action
 from shared.web.access import Caller
-
-log = logging.getLogger(__name__)
 
 CUSTOM = "x-ms-azuredicom-audit-"
 MOST_CUSTOM = 10
@@ -86,35 +80,20 @@ def custom_headers(headers: Headers) -> dict[str, str]:
 
 async def begin(call: Call, backend: Backend) -> None:
     """Record that a call starts; raise `Unavailable` where a read may not go on without its record."""
-    await _record(call, {"ResultType": "Started"}, backend, must_be_kept=_is_strict(call, backend))
+    fields = call.fields() | {"ResultType": STARTED}
+    await keep(fields, call.uids, backend, must_be_kept=_is_strict(call, backend))
 
 
 async def end(call: Call, status: int, duration_ms: int, backend: Backend) -> None:
     """Record how a call was answered, before the answer is sent; raises as `begin`."""
-    is_read = status < HTTPStatus.BAD_REQUEST
-    found = {
-        "ResultType": "Succeeded" if is_read else "Failed",
+    is_done = status < HTTPStatus.BAD_REQUEST
+    result: dict[str, str | int] = {
+        "ResultType": SUCCEEDED if is_done else FAILED,
         "StatusCode": status,
         "DurationMs": duration_ms,
     }
-    await _record(call, found, backend, must_be_kept=is_read and _is_strict(call, backend))
+    await keep(call.fields() | result, call.uids, backend, must_be_kept=is_done and _is_strict(call, backend))
 
 
 def _is_strict(call: Call, backend: Backend) -> bool:
     return backend.settings.audit_strict and call.action is Action.READ
-
-
-async def _record(call: Call, result: Mapping[str, str | int], backend: Backend, *, must_be_kept: bool) -> None:
-    at, fields = backend.now(), {**call.fields(), **result}
-    log.info("%s", orjson.dumps({"Type": "audit", "TimeGenerated": at, **fields}).decode())
-    if backend.audit is None:
-        return
-    name = f"{call.correlation_id}-{'start' if result['ResultType'] == 'Started' else 'end'}"
-    row = fields | {_COLUMNS[level]: uid for level, uid in call.uids.items()}
-    if must_be_kept:
-        await backend.audit.add(at, name, row)
-    else:
-        backend.audit.add_later(at, name, row)
-
-
-_COLUMNS = {"study": "StudyInstanceUid", "series": "SeriesInstanceUid", "instance": "SopInstanceUid"}

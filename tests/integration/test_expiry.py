@@ -1,15 +1,19 @@
 """Studies whose time has come are deleted, and no others (managed-service-additions.md §4)."""
 
-from collections.abc import AsyncIterator
-from dataclasses import replace
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from shared.backend import Backend, open_backend
+from shared.errors import Unavailable
 from shared.index import terms
 from shared.index.change_feed import read_after
+from shared.index.database import Index
 from shared.index.instances import find
 from shared.index.migrate import migrate
 from shared.model import DEFAULT_PARTITION, Buffer, ChangeAction, Scope, StoreTerms
@@ -79,8 +83,81 @@ async def test_many(backend: Backend) -> None:
 async def test_taken_back(backend: Backend) -> None:
     """A Store that takes an expiry back after it was seen, and before the study is deleted, is in time."""
     await _store(backend, "1.1", _NOW - _HOUR, 1)
-    [(_, number)] = await backend.index.read(terms.expired, _NOW, after=(_NOW - 2 * _HOUR, 0), limit=10)
+    [found] = await backend.index.read(terms.expired, _NOW, after=(_NOW - 2 * _HOUR, 0), limit=10)
     await _store(backend, "1.1", None, 2)
 
-    assert await backend.index.write(terms.delete_expired, number, backend.now, _HOUR) == 0
+    assert await backend.index.write(terms.delete_expired, found.row, backend.now, _HOUR) == 0
     assert await _studies(backend) == {"1.1"}
+
+
+@dataclass
+class _Table:
+    """An audit table in memory; one that is down keeps nothing."""
+
+    is_down: bool = False
+    rows: list[Mapping[str, str | int]] = field(default_factory=list)
+
+    async def add(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
+        if self.is_down:
+            raise Unavailable("It is down.")
+        self.rows.append(fields)
+
+    def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
+        self.rows += [] if self.is_down else [fields]
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_audit(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    """What expires has a start and an end record of its own, with its study in the table and not in the log."""
+    caplog.set_level(logging.INFO)
+    table = _Table()
+    await _store(backend, "1.2.888001.1", _NOW)
+
+    await delete_expired(replace(backend, audit=table))
+
+    same = {"OperationName": "expire_studies", "Action": "delete", "PartitionName": "Microsoft.Default"}
+    start, end = table.rows
+    assert start.items() >= (same | {"ResultType": "Started", "StudyInstanceUid": "1.2.888001.1"}).items()
+    assert end.items() >= (same | {"ResultType": "Succeeded", "StudyInstanceUid": "1.2.888001.1"}).items()
+    assert end["StatusCode"] == 204
+    assert start["CorrelationId"] == end["CorrelationId"]
+    assert '"OperationName":"expire_studies"' in caplog.text
+    assert "1.2.888001.1" not in caplog.text
+
+
+@pytest.mark.parametrize(("is_strict", "remaining"), [(True, {"1.1"}), (False, set())])
+async def test_audit_table_down(backend: Backend, is_strict: bool, remaining: set[str]) -> None:
+    """Where records must be kept nothing expires without one; elsewhere a table that is down stops nothing."""
+    await _store(backend, "1.1", _NOW)
+    settings = replace(backend.settings, dicom_storage_folder="", dicom_storage_connection_string="x")
+    settings = replace(settings, audit_strict=is_strict)
+
+    await delete_expired(replace(backend, audit=_Table(is_down=True), settings=settings))
+
+    assert await _studies(backend) == remaining
+
+
+async def test_audit_of_failure(backend: Backend) -> None:
+    """An expired study that cannot be deleted has an end record that says so, and goes with the next run."""
+    table = _Table()
+    await _store(backend, "1.1", _NOW)
+
+    assert await delete_expired(replace(backend, audit=table, index=cast("Any", _ReadOnly(backend.index)))) == 0
+    assert await delete_expired(replace(backend, audit=table)) == 1
+
+    assert [row["ResultType"] for row in table.rows] == ["Started", "Failed", "Started", "Succeeded"]
+
+
+class _ReadOnly:
+    """An index whose database cannot be written."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    async def read(self, *given: Any, **named: Any) -> Any:
+        return await self._index.read(*given, **named)
+
+    async def write(self, *_: Any) -> Any:
+        raise Unavailable("injected")

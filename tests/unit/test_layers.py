@@ -26,8 +26,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "storage": ("model", "errors", "threads"),
     "metrics": (),
     "backend": ("index", "storage", "turns", "metrics", *VALUES),
-    "services": ("dicom", "index", "storage", "backend", "metrics", *VALUES),
-    "web": ("dicom", "backend", "turns", "metrics", *VALUES),
+    "audit": ("backend",),
+    "services": ("dicom", "index", "storage", "backend", "audit", "metrics", *VALUES),
+    "web": ("dicom", "backend", "audit", "turns", "metrics", *VALUES),
     "check": ("services", "index", "backend", *VALUES),
     # Departs from the table: the response dataset of a Store is made, and written, where its URLs are known.
     "routes": (
@@ -64,6 +65,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "storage.credentials": ("azure.core", "azure.storage.blob", "azure.data.tables", "azure.identity"),
     "storage.events": ("aiohttp",),
     "storage.event_grid": ("azure.core", "azure.eventgrid"),
+    "audit": ("orjson",),
     "services": ("orjson",),
     "web": ("starlette", "orjson"),
     "check": ("orjson",),
