@@ -48,7 +48,7 @@ from shared.index.tables import (
     study,
     study_expiry,
 )
-from shared.model import ChangeAction, InstanceKey
+from shared.model import DEFAULT_PARTITION, ChangeAction, InstanceKey
 
 WINDOW = 2**18
 """Versions that one statement looks at."""
@@ -104,6 +104,14 @@ def broken(connection: Connection, rule: str, first: int) -> list[int]:
 def is_feed_ahead(connection: Connection) -> bool:
     """Whether an entry of the change feed is later than its clock, so that later ones could come before it."""
     return connection.execute(_AHEAD).first() is not None
+
+
+def unnamed_partitions(connection: Connection) -> list[int]:
+    """Return the partitions that are not found by their name, and the default one where it is missing or another."""
+    rows = {key: (name, folded) for key, name, folded in connection.execute(_PARTITIONS)}
+    unnamed = {key for key, (name, folded) in rows.items() if folded != name.lower()}
+    name, _ = rows.get(DEFAULT_PARTITION.key, ("", ""))
+    return sorted(unnamed if name == DEFAULT_PARTITION.name else unnamed | {DEFAULT_PARTITION.key})
 
 
 def broken_feed(connection: Connection, first: int) -> Mapping[str, list[int]]:
@@ -203,6 +211,11 @@ RULES: Mapping[str, Select[Any]] = {
     "study_row_differs": _either(_parent_differs(study, "study_id", "partition_id", "study_uid")),
     "series_row_differs": _either(_parent_differs(series, "series_id", "partition_id", "study_id", "series_uid")),
     "partition_missing": _either(_without_partition()),
+    "entry_without_partition": _either(
+        select(change_feed.c.version)
+        .select_from(change_feed.outerjoin(partition, partition.c.id == change_feed.c.partition_id))
+        .where(_within(change_feed.c.version), partition.c.id.is_(None))
+    ),
     "removal_failing": _either(
         select(deleted_instance.c.version).where(
             _within(deleted_instance.c.version), deleted_instance.c.attempts >= TRIED_OFTEN
@@ -217,6 +230,7 @@ RULES: Mapping[str, Select[Any]] = {
 """By name, what selects the numbers that break a rule: versions, or numbers of study and series rows."""
 
 _CLOCK = select(change_feed_clock.c.last).where(change_feed_clock.c.id == 1).scalar_subquery()
+_PARTITIONS = select(partition.c.id, partition.c.name, partition.c.folded_name)
 _AHEAD = select(change_feed.c.sequence).where(or_(_CLOCK.is_(None), change_feed.c.timestamp > _CLOCK)).limit(1)
 FEED_RULES = ("entry_missing", "entry_twice", "entry_without_begin", "entry_of_delete", "entry_without_end")
 """What `broken_feed` finds."""

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from shared.backend import Backend
 from shared.dicom.attributes import tag_of
@@ -29,7 +30,7 @@ from shared.storage.blobs import (
     document_blob,
     document_of,
     instance_blob,
-    is_thumbnail,
+    thumbnail_of,
     version_of,
 )
 
@@ -37,6 +38,7 @@ MEANINGS: Mapping[str, str] = {
     "blob_missing": "published instances whose blob is not there",
     "blob_of_other_length": "published instances whose blob has another length than the index says",
     "blob_unknown": "blobs that the index does not know",
+    "thumbnail_unknown": "thumbnails of versions that the index does not know",
     "blob_unreadable": "published instances whose blob is not a readable DICOM file",
     "blob_of_other_instance": "published instances whose blob holds another instance",
     "to_be_removed": "published instances whose blob is to be removed",
@@ -47,6 +49,8 @@ MEANINGS: Mapping[str, str] = {
     "study_row_differs": "published instances whose study's row is missing or is another study's",
     "series_row_differs": "published instances whose series' row is missing or is another series'",
     "partition_missing": "published instances whose partition has no row",
+    "partition_unnamed": "partitions that no request finds by their name, or the default that is none",
+    "entry_without_partition": "entries in the change feed whose partition has no row: nobody is told of them",
     "removal_failing": "versions whose blobs could not be removed five times",
     "study_empty": "rows of studies without instances",
     "series_empty": "rows of series without instances",
@@ -121,8 +125,21 @@ async def check(backend: Backend, *, is_deep: bool = False, most_examples: int =
     await checker.compare_documents()
     for first in range(0, last + 1, audit.WINDOW):
         await checker.apply_rules(first)
+    await checker.compare_partitions()
     await checker.compare_positions()
     return checker.report
+
+
+async def unknown_thumbnails(thumbnails: Sequence[StoredBlob], before: datetime, backend: Backend) -> list[StoredBlob]:
+    """Return those of some hundred thumbnails, written before a moment, whose versions the index does not know.
+
+    A version that it knows no more never comes back, and its blobs were removed before it was forgotten.
+    """
+    versions = {blob: thumbnail_of(blob.name) for blob in thumbnails if blob.modified < before}
+    asked = [version for version in versions.values() if version is not None]
+    known = await backend.index.read(audit.known_of, asked) if asked else {}
+    suspects = [blob for blob, version in versions.items() if version not in known]
+    return [blob for blob in suspects if await _stored_blob(blob.name, backend.blobs) is not None]
 
 
 class _Checker:
@@ -138,8 +155,9 @@ class _Checker:
         """Hold all blobs against the versions up to *last*, and what looks wrong once more."""
         suspects: list[int] = []
         unread: list[int] = []
+        thumbnails: list[StoredBlob] = []
         async for version, known, blob in _side_by_side(
-            _known_by_name(last, self._backend), _files(self._backend.blobs.list())
+            _known_by_name(last, self._backend), _files(self._backend.blobs.list(), thumbnails)
         ):
             self.report.blobs += blob is not None
             self.report.instances += known is not None and known.length_bytes is not None
@@ -155,8 +173,12 @@ class _Checker:
             if len(suspects) >= _VERSIONS_AT_ONCE:
                 await self._look_again(suspects)
                 suspects.clear()
+            if len(thumbnails) >= _VERSIONS_AT_ONCE:
+                await self._judge_thumbnails(thumbnails)
+                thumbnails.clear()
         suspects += await self._read_headers(unread)
         await self._look_again(suspects)
+        await self._judge_thumbnails(thumbnails)
 
     async def compare_documents(self) -> None:
         """Hold the blobs of series documents against their rows, and what looks wrong once more."""
@@ -184,10 +206,18 @@ class _Checker:
         if await self._backend.index.read(audit.is_feed_ahead):
             self._add("feed_ahead", Example(None))
 
+    async def compare_partitions(self) -> None:
+        """Hold partitions against their names."""
+        self._add("partition_unnamed", *map(Example, await self._backend.index.read(audit.unnamed_partitions)))
+
     def _stray(self, blob: StoredBlob | None) -> None:
         """Report a blob whose name is no instance's; the name may be anyone's, so it is not told."""
         if blob is not None and blob.name != CHECK_BLOB and blob.modified < self._begun:
             self._add("blob_unknown", self._example(None, blob, "a name that this service does not give"))
+
+    async def _judge_thumbnails(self, thumbnails: Sequence[StoredBlob]) -> None:
+        for blob in await unknown_thumbnails(thumbnails, self._begun, self._backend):
+            self._add("thumbnail_unknown", self._example(thumbnail_of(blob.name), blob, f"{blob.length_bytes} bytes"))
 
     async def _look_again(self, versions: Sequence[int]) -> None:
         """Report those of *versions* that are still wrong.
@@ -304,10 +334,12 @@ async def _side_by_side(
         blob = await anext(blobs, None)
 
 
-async def _files(blobs: AsyncIterator[StoredBlob]) -> AsyncIterator[StoredBlob]:
-    """Leave out series documents, which are compared by themselves, and thumbnails, which can be made anew."""
+async def _files(blobs: AsyncIterator[StoredBlob], thumbnails: list[StoredBlob]) -> AsyncIterator[StoredBlob]:
+    """Leave out series documents, which are compared by themselves, and thumbnails, which are added to a list."""
     async for blob in blobs:
-        if document_of(blob.name) is None and not is_thumbnail(blob.name):
+        if thumbnail_of(blob.name) is not None:
+            thumbnails.append(blob)
+        elif document_of(blob.name) is None:
             yield blob
 
 

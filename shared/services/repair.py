@@ -1,15 +1,22 @@
 """Put right what is safe to put right; everything else is for a person to decide (docs/operations.md)."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from shared.backend import Backend
 from shared.index import audit, change_feed
 from shared.index.repair import REPAIRS
 from shared.services import events
+from shared.services.consistency import unknown_thumbnails
+from shared.storage.blobs import StoredBlob, thumbnail_of
+
+_TOGETHER = 200
 
 
 async def repair(backend: Backend) -> dict[str, int]:
     """Put right what the rules of `index.repair` cover, and return how many cases of each there were.
 
-    It may run beside the service. No blob is removed, and nothing of what is published.
+    It may run beside the service. No blob is removed but thumbnails, and nothing of what is published.
     """
     done: dict[str, int] = {}
     last = await backend.index.read(audit.last_version)
@@ -18,8 +25,28 @@ async def repair(backend: Backend) -> dict[str, int]:
             if numbers := await backend.index.read(audit.broken, rule, first):
                 await backend.index.write(put_right, numbers)
                 done[rule] = done.get(rule, 0) + len(numbers)
+    if count := await _remove_thumbnails(backend):
+        done["thumbnail_unknown"] = count
     position = await events.load(backend)
     if position is not None and position.sequence > (end := await backend.index.read(change_feed.last_sequence)):
         await events.save(end, position.etag, backend)
         done["event_position"] = 1
     return done
+
+
+async def _remove_thumbnails(backend: Backend) -> int:
+    """Remove the thumbnails of versions that the index does not know; they could be made anew."""
+    begun, removed = backend.now(), 0
+    some: list[StoredBlob] = []
+    async for blob in backend.blobs.list():
+        some += [blob] if thumbnail_of(blob.name) is not None else []
+        if len(some) == _TOGETHER:
+            removed += await _remove(some, begun, backend)
+            some.clear()
+    return removed + await _remove(some, begun, backend)
+
+
+async def _remove(thumbnails: Sequence[StoredBlob], begun: datetime, backend: Backend) -> int:
+    names = [blob.name for blob in await unknown_thumbnails(thumbnails, begun, backend)]
+    errors = await backend.blobs.delete(names) if names else []
+    return sum(error is None for error in errors)

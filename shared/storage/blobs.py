@@ -43,9 +43,9 @@ def thumbnail_blob(version: int) -> str:
     return f"{instance_blob(version).removesuffix('.dcm')}.jpg"
 
 
-def is_thumbnail(name: str) -> bool:
-    """Whether a blob is the thumbnail of some version."""
-    return name.endswith(".jpg") and version_of(f"{name.removesuffix('.jpg')}.dcm") is not None
+def thumbnail_of(name: str) -> int | None:
+    """Return the version whose `thumbnail_blob` is called *name*; None when there is none."""
+    return version_of(f"{name.removesuffix('.jpg')}.dcm") if name.endswith(".jpg") else None
 
 
 def version_of(name: str) -> int | None:

@@ -39,7 +39,7 @@ from shared.services.delete import delete as delete_scope
 from shared.services.events import load, save
 from shared.services.repair import repair
 from shared.settings import Settings
-from shared.storage.blobs import StoredBlob, document_blob, instance_blob
+from shared.storage.blobs import StoredBlob, document_blob, instance_blob, thumbnail_blob
 from tests.factories import part10
 from tests.integration.index_samples import new_instance, server_sql
 
@@ -178,6 +178,34 @@ async def test_blob_of_strange_name(backend: Backend) -> None:
     assert "Doe" not in str(report)
 
 
+async def test_thumbnails(backend: Backend) -> None:
+    """Thumbnails of versions that the index does not know are found, and removed by a repair; the others stay."""
+    published, waiting, unknown = (thumbnail_blob(version) for version in (1, 5, 70_000))
+    await backend.blobs.write([(name, b"picture") for name in (published, waiting, unknown)])
+    await delete_scope(Scope(1, "1.1", "1.1.2", "1.1.2.4"), backend)
+    assert (await check(replace(backend, now=lambda: datetime.now(UTC) - timedelta(hours=1)))).is_clean
+    later = _an_hour_later(backend)
+
+    report = await check(later)
+    assert await repair(later) == {"thumbnail_unknown": 1}
+
+    assert list(report.findings) == ["thumbnail_unknown"]
+    assert [(one.version, one.detail) for one in report.findings["thumbnail_unknown"].examples] == [(70_000, "7 bytes")]
+    assert await _found(later) == {}
+    names = [blob.name async for blob in backend.blobs.list()]
+    assert [name in names for name in (published, waiting, unknown)] == [True, True, False]
+
+
+async def test_many_thumbnails(backend: Backend) -> None:
+    """However many thumbnails are left over, all are found and removed."""
+    await backend.blobs.write([(thumbnail_blob(version), b"picture") for version in range(1000, 1403)])
+    later = _an_hour_later(backend)
+
+    assert (await check(later)).findings["thumbnail_unknown"].count == 403
+    assert await repair(later) == {"thumbnail_unknown": 403}
+    assert (await check(later)).is_clean
+
+
 async def test_young_blob(backend: Backend) -> None:
     """A blob that is younger than the check is not judged: its Store may be under way."""
     before = replace(backend, now=lambda: datetime.now(UTC) - timedelta(hours=1))
@@ -302,6 +330,10 @@ async def test_index(backend: Backend, statement: Any, findings: dict[str, list[
         ("DELETE FROM series WHERE id = 3", {"series_row_differs": [3, 4]}),
         ("UPDATE name_word SET study_id = 9 WHERE study_id = 5", {"rows_without_study": [9]}),
         ("INSERT INTO study_expiry VALUES (9, '2024-01-01')", {"rows_without_study": [9]}),
+        ("UPDATE change_feed SET partition_id = 9 WHERE version = 3", {"entry_without_partition": [3]}),
+        ("UPDATE partition SET folded_name = 'x'", {"partition_unnamed": [1]}),
+        ("UPDATE partition SET name = 'Other', folded_name = 'other'", {"partition_unnamed": [1]}),
+        ("INSERT INTO partition VALUES (2, 'Ward', 'Ward', '2024-01-01')", {"partition_unnamed": [2]}),
         ("INSERT INTO external_value VALUES (9, '00190010', 'LO', 'x')", {"rows_without_study": [9]}),
     ],
 )
@@ -362,7 +394,14 @@ async def test_repair_nothing_else(backend: Backend) -> None:
 @pytest.mark.parametrize(
     ("sql", "findings"),
     [
-        ("DELETE FROM partition", {"partition_missing": [1, 2, 3, 4, 5, 6]}),
+        (
+            "DELETE FROM partition",
+            {
+                "partition_missing": [1, 2, 3, 4, 5, 6],
+                "entry_without_partition": [1, 2, 3, 4, 5, 6],
+                "partition_unnamed": [1],
+            },
+        ),
         ("INSERT INTO deleted_instance VALUES (99, '2024-01-01', 5)", {"removal_failing": [99]}),
         ("DELETE FROM change_feed_clock", {"feed_ahead": [None]}),
         ("UPDATE change_feed_clock SET last = '2001-01-01 00:00:00.000000'", {"feed_ahead": [None]}),
