@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -254,6 +254,43 @@ def test_zones(by_time: Feed) -> None:
         assert by_time.http.get(f"changefeed?includeMetadata=false&startTime={start}").json() == [entry]
     assert by_time.read(startTime=f"{utc}1Z").json() == []
     assert by_time.read(startTime=f"{utc}Z", endTime=f"{utc}1Z", includeMetadata="false").json() == [entry]
+
+
+def test_defaults_of_time(by_time: Feed) -> None:
+    """Without parameters the oldest 100 entries are given; a window may have either end alone."""
+    before = by_time.latest()
+    by_time.client.store(*(part10() for _ in range(101)))
+    entries = by_time.since(before, includeMetadata="false")
+    start, end = entries[0]["timestamp"], datetime.now(UTC).isoformat()
+
+    assert len(by_time.read(startTime=start, includeMetadata="false").json()) == 100
+    assert by_time.read(startTime=start, offset="100", includeMetadata="false").json() == entries[100:]
+    assert by_time.read(endTime=end, limit="1", includeMetadata="false").json()[0]["sequence"] == 1
+    assert by_time.read(includeMetadata="false").json()[0]["sequence"] == 1
+    assert by_time.read(endTime="1999-01-01T00:00:00Z").json() == []
+
+
+@pytest.mark.parametrize("accept", ["", "text/html", "application/dicom+json", "application/json;q=0"])
+def test_accept(plain: Client, accept: str) -> None:
+    """Whatever the client accepts the feed is JSON."""
+    plain.store(part10())
+    for path in ("/changefeed", "/changefeed/latest"):
+        answer = plain.http.get(path.replace("/changefeed", "changefeed", 1), headers={"Accept": accept})
+
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "application/json"
+
+
+def test_walk(by_sequence: Feed) -> None:
+    """A reader that goes on behind the last entry of each page is given every entry once."""
+    before = by_sequence.latest()["sequence"]
+    by_sequence.client.store(*(part10() for _ in range(23)))
+    seen: list[int] = []
+
+    while page := by_sequence.read(offset=str((seen or [before])[-1]), limit="7", includeMetadata="false").json():
+        seen += [one["sequence"] for one in page]
+
+    assert seen == list(range(before + 1, before + 24))
 
 
 def test_window_of_sequence(by_sequence: Feed) -> None:

@@ -12,10 +12,30 @@ from typing import Any
 import httpx
 import pytest
 
+from function_app import app
+from shared.model import Action
+from shared.web.endpoint import ROUTES, Endpoint
 from tests.e2e.client import Client, client_of
-from tests.e2e.conftest import ROOT, running
+from tests.e2e.conftest import ROOT, Service, running
 from tests.factories import new_uid, part10
-from tests.unit.test_function_app import ROUTES
+
+assert app.get_functions(), "importing the app registers its routes"
+
+PARTITIONED = [one for one in ROUTES if one.has_partitions]
+"""Every route whose path names a partition where the service has them, as the app registers them."""
+
+_DICOM = {"Content-Type": "application/dicom"}
+
+
+def _name(route: Endpoint) -> str:
+    return route.name
+
+
+def _path(route: Endpoint) -> str:
+    """Return a path of a route, with UIDs of nothing."""
+    return route.template.replace("{*path}", "{path}").format(
+        study="1.2", series="1.3", instance="1.4", frames="1", path="7FE00010"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,24 +71,51 @@ def test_same_uids(outside: httpx.Client) -> None:
     assert other.files(f"/studies/{study}") == [file]
 
 
-def test_without_name(outside: httpx.Client) -> None:
-    """Where partitions are on, a path without one is 400."""
-    assert outside.get("/studies").status_code == 400
+@pytest.mark.parametrize("route", PARTITIONED, ids=_name)
+def test_without_name(outside: httpx.Client, route: Endpoint) -> None:
+    """Where partitions are on, a path without one is 400, whatever is asked for."""
+    answer = outside.request(route.method, f"/{_path(route)}", content=part10(), headers=_DICOM)
+
+    assert answer.status_code == 400
+    assert "partitions" in answer.text
 
 
-@pytest.mark.parametrize("name", ["a b", "x" * 65, "ä", "a$b"])
+@pytest.mark.parametrize("route", PARTITIONED, ids=_name)
+def test_with_name(service: Service, route: Endpoint) -> None:
+    """Where partitions are off, a path with one is 400, that of the default too."""
+    for name in ("one", "Microsoft.Default"):
+        url = f"{service.url}/v2/partitions/{name}/{_path(route)}"
+        answer = httpx.request(route.method, url, content=part10(), headers=_DICOM)
+
+        assert answer.status_code == 400
+        assert "partitions" in answer.text
+
+
+@pytest.mark.parametrize("name", ["a b", "%20", "x" * 65, "ä", "a$b", "a,b", "a%2Fb", "a%00", "a\\b", "a:b"])
 def test_bad_name(outside: httpx.Client, name: str) -> None:
-    """A name that breaks the rule is 400, for a Store too."""
+    """A name that breaks the rule is 400, for a Store too, and makes no partition."""
+    before = outside.get("partitions").json()
+
     assert _client(outside, name).store(part10()).status_code == 400
+    assert outside.get("partitions").json() == before
 
 
-def test_unknown(outside: httpx.Client) -> None:
-    """Only a Store makes a partition: everything else in one that does not exist is 400."""
+@pytest.mark.parametrize("name", ["a", "x" * 64, "A.b_c-1", "0", "-", "_x", "Microsoft.default2"])
+def test_good_name(outside: httpx.Client, name: str) -> None:
+    """A name has 1 to 64 letters, digits, dots, hyphens and underscores."""
+    answer = _client(outside, name).store(part10())
+
+    assert answer.status_code == 200
+    assert f"/partitions/{name}/studies/" in answer.json()["00081199"]["Value"][0]["00081190"]["Value"][0]
+
+
+@pytest.mark.parametrize("route", [one for one in PARTITIONED if one.action is not Action.WRITE], ids=_name)
+def test_unknown(outside: httpx.Client, route: Endpoint) -> None:
+    """Only a Store makes a partition: everything else in one that does not exist is 400, not 404."""
     nobody = _client(outside, "nobody")
 
-    assert nobody.get("/studies").status_code == 400
-    assert nobody.get("/studies/1.2").status_code == 400
-    assert nobody.http.delete("/studies/1.2").status_code == 400
+    assert nobody.http.request(route.method, f"/{_path(route)}").status_code == 400
+    assert "nobody" not in outside.get("partitions").text
 
 
 def test_refused_store(outside: httpx.Client) -> None:
@@ -193,7 +240,7 @@ _IMAGE = {
     "SamplesPerPixel": 1,
     "PhotometricInterpretation": "MONOCHROME2",
 }
-_READS = [template for method, template in ROUTES if method == "GET"]
+_READS = [one.template for one in PARTITIONED if one.method == "GET"]
 _QUERIES = {
     "wado": "?requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}",
     "studies": "?StudyInstanceUID={study}",
@@ -213,7 +260,7 @@ def test_reads_apart(one_and_other: tuple[Client, Client, dict[str, str]], templ
     assert other.get(f"/{path}").status_code in {204, 404}
 
 
-@pytest.mark.parametrize("template", [template for method, template in ROUTES if method == "DELETE"])
+@pytest.mark.parametrize("template", [one.template for one in PARTITIONED if one.method == "DELETE"])
 def test_deletes_apart(one_and_other: tuple[Client, Client, dict[str, str]], template: str) -> None:
     """A delete in one partition finds nothing of another."""
     one, other, uids = one_and_other
@@ -222,8 +269,9 @@ def test_deletes_apart(one_and_other: tuple[Client, Client, dict[str, str]], tem
     assert len(one.files(f"/studies/{uids['study']}")) == 1
 
 
-def test_replaces_apart(one_and_other: tuple[Client, Client, dict[str, str]]) -> None:
-    """A replacement in one partition leaves the instance of the same UIDs in another as it is."""
+@pytest.mark.parametrize("route", [one for one in PARTITIONED if one.method in {"POST", "PUT"}], ids=_name)
+def test_stores_apart(one_and_other: tuple[Client, Client, dict[str, str]], route: Endpoint) -> None:
+    """A Store in one partition leaves the instance of the same UIDs in another as it is."""
     one, other, uids = one_and_other
     [before] = one.files(f"/studies/{uids['study']}")
     image: dict[str, Any] = {
@@ -232,7 +280,9 @@ def test_replaces_apart(one_and_other: tuple[Client, Client, dict[str, str]]) ->
         "SOPInstanceUID": uids["instance"],
     }
 
-    assert other.upsert(part10(**image), study=uids["study"]).status_code == 200
-    other.http.delete(f"/studies/{uids['study']}")
+    path = route.template.format(**uids)
+    stored = other.http.request(route.method, f"/{path}", content=part10(**image), headers=_DICOM)
+    assert stored.status_code == 200
+    assert other.http.delete(f"/studies/{uids['study']}").status_code == 204
 
     assert one.files(f"/studies/{uids['study']}") == [before]
