@@ -13,7 +13,7 @@ PYTHON ?=
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
-	@echo "Variables of run: HOST PORT DATA STORAGE (embedded, azurite) WORKERS; of all: PYTHON"
+	@echo "Variables of run: HOST PORT DATA STORAGE (embedded, azurite) WORKERS; of soak: SOAK_S SOAK_SEED ONLY (mixed, sizes); of all: PYTHON"
 
 # The variables go to Python by the environment, as they were written: a path may hold blanks, quotes and dollars.
 run: override export DATA := $(value DATA)
@@ -42,9 +42,9 @@ bench: ## measure what each transaction costs
 	@sh localhost/venv.sh tests/requirements.txt
 	.venv/bin/python -m bench
 
-soak: ## store and retrieve what is as large as it may be (20 GB of disk, 20 minutes)
+soak: ## kill two processes of everything at once for SOAK_S seconds; then what is as large as it may be (20 GB of disk)
 	@sh localhost/venv.sh tests/requirements.txt
-	SOAK=1 .venv/bin/python -m pytest tests/soak -v
+	SOAK=1 .venv/bin/python -m pytest tests/soak $(if $(ONLY),-k $(ONLY)) -v
 
 clean: ## remove .venv, caches and builds; never DATA
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,12 @@ _ROOT = Path(__file__).parents[1]
 
 def run(settings: Mapping[str, str], *names: str) -> None:
     """Run functions one after the other, in a process of their own beside the service."""
-    subprocess.run([sys.executable, "-m", "tests.background", *names], cwd=_ROOT, env=dict(settings), check=True)
+    assert started(settings, *names).wait() == 0
+
+
+def started(settings: Mapping[str, str], *names: str) -> "subprocess.Popen[bytes]":
+    """Begin to run functions as `run`, and return the process."""
+    return subprocess.Popen([sys.executable, "-m", "tests.background", *names], cwd=_ROOT, env=dict(settings))
 
 
 async def _run(names: list[str]) -> None:

@@ -59,6 +59,8 @@ def receiving() -> Iterator[Receiver]:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
-        yield receiver
-        server.shutdown()
-        thread.join()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+            thread.join()

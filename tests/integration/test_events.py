@@ -1,5 +1,6 @@
 """Events from the change feed: at least once, in order, nothing lost (events.md)."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -223,6 +224,22 @@ async def test_other_process(backend: Backend, receiver: Receiver) -> None:
     with pytest.raises(Conflict):
         await save(0, before.etag, backend)
     assert len(receiver.events) == 1
+
+
+async def test_two_at_once(backend: Backend, receiver: Receiver) -> None:
+    """Two processes that publish at once send everything at least once, and the first of each event in order."""
+    await publish(backend)
+    await backend.index.write(store, *(uids(1, 1, number) for number in range(700)))
+    other = open_backend(backend.settings)
+
+    await asyncio.gather(publish(backend), publish(other))
+    await publish(other)
+
+    assert list(dict.fromkeys(_numbers(receiver))) == list(range(1, 701))
+    position = await load(backend)
+    assert position is not None
+    assert position.sequence == 700
+    await other.close()
 
 
 async def test_off(backend: Backend) -> None:
