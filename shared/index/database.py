@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from shared.errors import Unavailable
 from shared.index.failures import ATTEMPTS, Overtaken, is_transient, overtaken, translated
 from shared.index.group_commit import GroupWriter, ItemWork
+from shared.index.schema import require_known
 from shared.index.tables import partition
 from shared.threads import result_of
 
@@ -47,12 +48,17 @@ _PRAGMAS = (
 
 
 class Index:
-    """The index as the rest of the service sees it: work that reads and work that writes."""
+    """The index as the rest of the service sees it: work that reads and work that writes.
+
+    Before the first work it looks whether the app knows the database's schema; until it does, all work is refused
+    (`UnknownSchema`). It does not look when it is made: a worker's start must not wait for a database that wakes.
+    """
 
     def __init__(self, engine: Engine, *, threads: int, writer: GroupWriter | None = None) -> None:
         self._engine = engine
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="index")
         self._writer = writer
+        self._is_known = False
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return ``work(connection, *args)``, which only reads; on SQLite all of it sees one snapshot.
@@ -62,6 +68,7 @@ class Index:
         Unavailable
             When the database does not answer.
         """
+        await self._require_known_schema()
         return await result_of(self._threads.submit(_run, self._engine, _bound(work, *args, **kwargs)))
 
     async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,6 +84,7 @@ class Index:
         Unavailable
             When the database does not answer or has no space.
         """
+        await self._require_known_schema()
         job = _bound(work, *args, **kwargs)
         if self._writer is not None:
             return await result_of(self._writer.submit(job))
@@ -88,12 +96,14 @@ class Index:
         What waits for the writer at the same time is done by one call with everyone's items: a hundred callers with
         one item each cost little more than one caller with a hundred.
         """
+        await self._require_known_schema()
         if self._writer is not None:
             return await result_of(self._writer.submit_items(work, items, clock))
         return await self.write(lambda connection: work(connection, items, clock()))
 
     async def check(self) -> None:
-        """Raise `Unavailable` when the index cannot be read now, or nobody is there to write it."""
+        """Raise `Unavailable` when the index cannot be read now, has another schema, or nobody is there to write it."""
+        self._is_known = False
         await self.read(_look)
         if self._writer is not None and not self._writer.is_alive:
             raise Unavailable("The index is not written any more.")
@@ -101,6 +111,11 @@ class Index:
     async def close(self) -> None:
         """Finish what was begun and give back threads and connections."""
         await asyncio.to_thread(self._close)
+
+    async def _require_known_schema(self) -> None:
+        if not self._is_known:
+            await result_of(self._threads.submit(_run, self._engine, require_known))
+            self._is_known = True
 
     def _close(self) -> None:
         self._threads.shutdown()

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import DicomwebError, Unavailable
-from shared.index import partitions
+from shared.index import partitions, schema
 from shared.index.database import open_engine
+from shared.index.migration_lock import migrating_alone
 
 _SETTING = "DICOM_SQL_URL"
 _PARTITIONS = "DATA_PARTITIONS"
@@ -24,18 +23,22 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(url: str) -> None:
-    """Run the migrations that have not run, all in one transaction; on SQLite others wait for it.
+    """Run the migrations that have not run, all in one transaction; others who migrate wait for it.
+
+    A schema that a newer app made stays as it is.
 
     Raises
     ------
     Unavailable
-        When the database cannot be opened or written.
+        When the database cannot be opened or written, or another deployment has been migrating for too long.
+    UnknownSchema
+        When only a newer app can use the database.
     """
     engine = open_engine(url, writes=True)
     try:
         if engine.dialect.name == "sqlite":
             Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
-        with engine.begin() as connection:
+        with engine.connect() as connection, migrating_alone(connection), connection.begin():
             _run_missing(connection)
     except OSError as error:
         raise Unavailable("The folder of the database cannot be made.") from error
@@ -86,12 +89,13 @@ def _has_partitions(url: str) -> bool:
 
 
 def _run_missing(connection: Connection) -> None:
-    config = script_config()
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    if MigrationContext.configure(connection).get_current_revision() == newest:
-        return
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    found = schema.revision(connection)
+    if schema.is_ahead(found):
+        schema.require_generation(found)
+    elif found != schema.NEWEST:
+        config = script_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
 
 
 if __name__ == "__main__":

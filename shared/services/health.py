@@ -14,6 +14,7 @@ from enum import Enum
 from shared.backend import Backend
 from shared.errors import DependencyFailed, DicomwebError, NotFound
 from shared.index import garbage
+from shared.index.schema import UnknownSchema
 from shared.services import events
 
 _LONGEST_S = 5.0
@@ -57,6 +58,8 @@ async def _examine(name: str, check: "_Check", backend: Backend) -> Finding:
             status, description = await check(backend)
     except TimeoutError:
         status, description = _worst_of(name), "does not answer in time"
+    except UnknownSchema as error:
+        status, description = _worst_of(name), str(error)
     except DependencyFailed:  # the customer's own, health-and-ops.md
         status, description = Status.DEGRADED, "the customer's storage or key cannot be used"
     except DicomwebError:

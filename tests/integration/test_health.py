@@ -138,3 +138,15 @@ async def test_events_late(backend: Backend) -> None:
 
     await publish(with_events)
     assert _by_name(await examine(with_events))["Events"] is Status.DEGRADED
+
+
+async def test_other_schema(tmp_path: Path) -> None:
+    """Where the app does not know the database's schema, health says which of them is behind."""
+    url = f"sqlite:///{tmp_path / 'index.db'}"
+    opened = open_backend(Settings(dicom_storage_folder=str(tmp_path), dicom_sql_url=url, public_url="https://a"))
+
+    findings = await examine(opened)
+    await opened.close()
+
+    assert overall(findings) is Status.UNHEALTHY
+    assert "The database is behind the app" in {one.name: one.description for one in findings}["Index"]
