@@ -189,7 +189,7 @@ def _events(settings: Settings) -> "EventSink | None":
 
         return WebhookEvents(settings.event_webhook_url)
     if settings.event_grid_url:
-        from shared.storage.credentials import credential
+        from shared.identity import credential
         from shared.storage.event_grid import EventGridEvents
 
         return EventGridEvents(settings.event_grid_url, credential(settings.dicom_identity_client_id))

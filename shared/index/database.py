@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from shared.errors import Unavailable
+from shared.index import server
 from shared.index.failures import ATTEMPTS, Overtaken, is_transient, overtaken, translated
 from shared.index.group_commit import GroupWriter, ItemWork
 from shared.index.schema import require_known
@@ -27,7 +28,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _SQLITE_READERS = 4
-_SERVER_CONNECTIONS = 16
 _PAUSE_S = 0.5
 """Before a piece of work is done again at the engine's wish; twice as long each time."""
 
@@ -54,8 +54,11 @@ class Index:
     (`UnknownSchema`). It does not look when it is made: a worker's start must not wait for a database that wakes.
     """
 
-    def __init__(self, engine: Engine, *, threads: int, writer: GroupWriter | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, threads: int, writer: GroupWriter | None = None, pause_s: float = _PAUSE_S
+    ) -> None:
         self._engine = engine
+        self._pause_s = pause_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="index")
         self._writer = writer
         self._is_known = False
@@ -69,7 +72,7 @@ class Index:
             When the database does not answer.
         """
         await self._require_known_schema()
-        return await result_of(self._threads.submit(_run, self._engine, _bound(work, *args, **kwargs)))
+        return await self._run(_bound(work, *args, **kwargs))
 
     async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return ``work(connection, *args)`` once its transaction is durable.
@@ -88,7 +91,7 @@ class Index:
         job = _bound(work, *args, **kwargs)
         if self._writer is not None:
             return await result_of(self._writer.submit(job))
-        return await result_of(self._threads.submit(_run, self._engine, job))
+        return await self._run(job)
 
     async def write_each(self, work: ItemWork[T], items: Sequence[Any], clock: Callable[[], datetime]) -> Sequence[T]:
         """Return ``work(connection, items, clock())``, a result for each item, as `write` does.
@@ -114,8 +117,11 @@ class Index:
 
     async def _require_known_schema(self) -> None:
         if not self._is_known:
-            await result_of(self._threads.submit(_run, self._engine, require_known))
+            await self._run(require_known)
             self._is_known = True
+
+    async def _run(self, job: Callable[[Connection], T]) -> T:
+        return await result_of(self._threads.submit(_run, self._engine, job, self._pause_s))
 
     def _close(self) -> None:
         self._threads.shutdown()
@@ -139,17 +145,21 @@ def open_index(url: str, client_id: str = "") -> Index:
     """
     engine = open_engine(url, client_id=client_id)
     if engine.dialect.name != "sqlite":
-        return Index(engine, threads=_SERVER_CONNECTIONS)
+        return Index(engine, threads=server.CONNECTIONS)
     return Index(engine, threads=_SQLITE_READERS, writer=GroupWriter(open_engine(url, writes=True)))
 
 
-def open_engine(url: str, *, writes: bool = False, client_id: str = "") -> Engine:
+def open_engine(
+    url: str, *, writes: bool = False, client_id: str = "", statement_s: int = server.STATEMENT_S
+) -> Engine:
     """Return the engine for a URL; on SQLite one that *writes* takes the write lock when a transaction begins.
 
     Parameters
     ----------
     client_id
         Of the user-assigned identity that logs in to Azure SQL; "" for the developer's own login.
+    statement_s
+        What a statement takes at most on Azure SQL, in seconds; 0: no limit.
     """
     try:
         parsed = make_url(url)
@@ -158,7 +168,7 @@ def open_engine(url: str, *, writes: bool = False, client_id: str = "") -> Engin
     if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
         return _sqlite_engine(parsed, writes=writes)
     if parsed.get_backend_name() == "mssql":
-        return _server_engine(parsed, client_id)
+        return server.server_engine(parsed, client_id, statement_s=statement_s)
     raise Unavailable("The database's URL names neither a SQLite file nor SQL Server.")
 
 
@@ -205,28 +215,6 @@ def _write_ahead(cursor: DBAPICursor) -> None:
         time.sleep(_OPENING_PAUSE_S)
 
 
-def _server_engine(url: URL, client_id: str) -> Engine:
-    """Return an engine for Azure SQL; a URL without a user logs in by identity."""
-    try:
-        engine = create_engine(
-            url,
-            pool_size=_SERVER_CONNECTIONS,
-            max_overflow=0,
-            pool_pre_ping=True,
-            pool_recycle=25 * 60,
-            fast_executemany=True,
-        )
-    except ImportError as error:
-        raise Unavailable("SQL Server needs the package pyodbc and an ODBC driver manager.") from error
-    driver: Any = engine.dialect.dbapi
-    driver.pooling = False  # one pool is enough; the driver manager's would keep connections alive unseen
-    if not url.username:
-        from shared.index.identity import log_in_by_token, token_of  # only where there is an identity
-
-        log_in_by_token(engine, token_of(client_id))
-    return engine
-
-
 def _bound(
     work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> Callable[[Connection], T]:
@@ -236,7 +224,7 @@ def _bound(
     return job
 
 
-def _run(engine: Engine, job: Callable[[Connection], T]) -> T:
+def _run(engine: Engine, job: Callable[[Connection], T], pause_s: float) -> T:
     """Run *job* in a transaction, again when another writer was first or the engine asks for it."""
     attempt = 1
     while True:
@@ -246,7 +234,7 @@ def _run(engine: Engine, job: Callable[[Connection], T]) -> T:
         except (SQLAlchemyError, Overtaken) as error:
             if attempt == ATTEMPTS or not (overtaken(error) or is_transient(error)):
                 raise translated(error) from error.__cause__
-        time.sleep(_PAUSE_S * 2 ** (attempt - 1))
+        time.sleep(pause_s * 2 ** (attempt - 1))
         attempt += 1
 
 

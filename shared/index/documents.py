@@ -167,7 +167,7 @@ def waiting_series(connection: Connection, newest: int, *, after: int, limit: in
 
 def newest_version(connection: Connection, before: datetime) -> int:
     """Return the highest version that was published up to *before*, 0 when none was."""
-    return connection.execute(_NEWEST, {"before": before, "recent": _RECENT}).scalar() or 0
+    return connection.execute(_NEWEST, {"before": before}).scalar() or 0
 
 
 def partition_and_base(connection: Connection, series_id: int) -> tuple[str, str] | None:
@@ -323,7 +323,7 @@ _PUBLISHED_LAST = (
     select(change_feed.c.version)
     .where(change_feed.c.action != ChangeAction.DELETE.value, change_feed.c.timestamp <= bindparam("before"))
     .order_by(change_feed.c.sequence.desc())
-    .limit(bindparam("recent"))
+    .limit(_RECENT)  # not a parameter: for SQL Server SQLAlchemy would leave the order of a subquery out
     .subquery()
 )
 _NEWEST = select(func.max(_PUBLISHED_LAST.c.version))

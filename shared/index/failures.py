@@ -2,17 +2,22 @@
 
 import re
 
-from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 
 from shared.errors import Conflict, Unavailable
 
 ATTEMPTS = 3
 """How often a piece of work is done in all when another writer was first or the engine asks for it."""
 
-_TRANSIENT = frozenset(
-    {40613, 40197, 40501, 49918, 49919, 49920, 10928, 10929}  # Azure SQL moves, throttles or wakes
-    | {1205, 3960, 1222}  # deadlock, snapshot conflict, lock timeout
-)
+_COME_BACK = frozenset({40613, 40197, 40501, 49918, 49919, 49920, 10928, 10929})
+"""Azure SQL wakes, moves or throttles."""
+
+_TRANSIENT = _COME_BACK | {1205, 3960, 1222}
+"""Also deadlock, snapshot conflict and lock timeout."""
+
+_TIMED_OUT = frozenset({"HYT00", "HYT01"})
+"""SQLSTATE of a statement that ran for too long, or of a login: once more takes as long once more."""
+
 _ERROR_NUMBER = re.compile(r"\((\d{3,5})\)")
 
 
@@ -30,14 +35,19 @@ def breaks_transaction(error: Exception) -> bool:
     return isinstance(error, OperationalError) or type(error) is DatabaseError
 
 
+def asks_to_come_back(error: Exception) -> bool:
+    """Whether the driver's own *error* says that the database will be there soon: it wakes, moves or is too busy."""
+    return not _numbers(error).isdisjoint(_COME_BACK)
+
+
 def is_transient(error: Exception) -> bool:
     """Whether the engine asks to be called again (error numbers of Azure SQL, SQLSTATE class 08)."""
-    if not isinstance(error, DBAPIError) or error.orig is None or not error.orig.args:
+    if not isinstance(error, DBAPIError) or not isinstance(error.orig, Exception) or not error.orig.args:
         return False
     state = str(error.orig.args[0])
-    # pyodbc gives the server's error number only inside the text, in parentheses.
-    numbers = {int(number) for number in _ERROR_NUMBER.findall(str(error.orig.args[-1]))}
-    return state.startswith("08") or error.connection_invalidated or not numbers.isdisjoint(_TRANSIENT)
+    if state in _TIMED_OUT:
+        return False
+    return state.startswith("08") or error.connection_invalidated or not _numbers(error.orig).isdisjoint(_TRANSIENT)
 
 
 def translated(error: Exception) -> Exception:
@@ -45,9 +55,21 @@ def translated(error: Exception) -> Exception:
     ours: Exception
     if overtaken(error):
         ours = Conflict("Other requests changed the same resource first; send the request again.")
-    elif breaks_transaction(error) or (isinstance(error, SQLAlchemyError) and not isinstance(error, DBAPIError)):
+    elif breaks_transaction(error) or is_transient(error) or _is_of_connection(error):
         ours = Unavailable("The database does not answer.")
     else:
         return error
     ours.__cause__ = error
     return ours
+
+
+def _is_of_connection(error: Exception) -> bool:
+    """Whether the database could not be asked: no login, no driver, no answer that the driver has a class for."""
+    if isinstance(error, DBAPIError):
+        return isinstance(error, InterfaceError) or type(error) is DBAPIError
+    return isinstance(error, SQLAlchemyError)
+
+
+def _numbers(error: Exception) -> set[int]:
+    """Return the server's error numbers, which pyodbc gives only inside the text, in parentheses."""
+    return {int(number) for number in _ERROR_NUMBER.findall(str(error.args[-1]))} if error.args else set()

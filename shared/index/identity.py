@@ -4,8 +4,11 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
 from sqlalchemy import Engine, event
+
+from shared.errors import Unavailable
 
 _SCOPE = "https://database.windows.net/.default"
 _ACCESS_TOKEN = 1256
@@ -14,13 +17,16 @@ _ACCESS_TOKEN = 1256
 Token = Callable[[], str]
 
 
-def token_of(client_id: str) -> Token:
-    """Return what gives an access token of the user-assigned identity *client_id*, else of the developer's login.
+def token_of(credential: TokenCredential) -> Token:
+    """Return what gives an access token; the credential keeps one until it is about to expire."""
 
-    The credential keeps a token until it is about to expire.
-    """
-    credential = ManagedIdentityCredential(client_id=client_id) if client_id else DefaultAzureCredential()
-    return lambda: str(credential.get_token(_SCOPE).token)
+    def token() -> str:
+        try:
+            return str(credential.get_token(_SCOPE).token)
+        except AzureError as error:
+            raise Unavailable("No login to the database: there is no token for the identity of the service.") from error
+
+    return token
 
 
 def log_in_by_token(engine: Engine, token: Token) -> None:

@@ -16,6 +16,7 @@ from shared.errors import DicomwebError, Unavailable
 from shared.index import partitions, schema
 from shared.index.database import open_engine
 from shared.index.migration_lock import migrating_alone
+from shared.index.server import require_snapshots
 
 _SETTING = "DICOM_SQL_URL"
 _PARTITIONS = "DATA_PARTITIONS"
@@ -34,7 +35,7 @@ def migrate(url: str) -> None:
     UnknownSchema
         When only a newer app can use the database.
     """
-    engine = open_engine(url, writes=True)
+    engine = open_engine(url, writes=True, statement_s=0)  # an index on a large table takes what it takes
     try:
         if engine.dialect.name == "sqlite":
             Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +90,8 @@ def _has_partitions(url: str) -> bool:
 
 
 def _run_missing(connection: Connection) -> None:
+    if connection.dialect.name != "sqlite":
+        require_snapshots(connection)
     found = schema.revision(connection)
     if schema.is_ahead(found):
         schema.require_generation(found)

@@ -6,10 +6,10 @@ from urllib.request import getproxies_environment
 
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.data.tables.aio import TableServiceClient
-from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
 from shared.errors import Unavailable
+from shared.identity import credential
 
 SINGLE_PUT_BYTES = 64 * 2**20
 """Blobs up to this length are written by one request."""
@@ -74,17 +74,6 @@ def table_service(connection_string: str | None, account_url: str | None, client
         return TableServiceClient(account_url or "", credential=credential(client_id), **options)
     except ValueError as error:
         raise Unavailable("The address of the Table service is not a usable connection string or URL.") from error
-
-
-def credential(client_id: str | None) -> AsyncTokenCredential:
-    """Return the user-assigned identity *client_id*; without one what a server or a developer's machine has."""
-    if client_id:
-        return ManagedIdentityCredential(client_id=client_id)
-    return DefaultAzureCredential(
-        exclude_powershell_credential=True,
-        exclude_shared_token_cache_credential=True,
-        exclude_visual_studio_code_credential=True,
-    )
 
 
 async def close(service: BlobServiceClient | TableServiceClient) -> None:

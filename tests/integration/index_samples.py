@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.dialects import mssql
 
 from shared.dicom.attributes import SEARCHABLE, tag_of
 from shared.dicom.values import index_value
@@ -18,6 +17,7 @@ from shared.index.database import open_engine
 from shared.index.migrate import migrate
 from shared.index.publishing import publish, reserve
 from shared.model import InstanceKey, Level, NewInstance
+from tests.server_sql import MOST_PARAMETERS, faults, parameters, server_sql
 
 NOW = datetime(2024, 5, 1, 8, tzinfo=UTC)
 
@@ -98,15 +98,10 @@ def undone(engine: Engine) -> Iterator[Connection]:
         transaction.rollback()
 
 
-def server_sql(statement: Any) -> str:
-    """Return a statement as SQL Server would get it."""
-    dialect = mssql.dialect()  # type: ignore[no-untyped-call]
-    dialect._supports_offset_fetch = True  # every version since 2012
-    return str(statement.compile(dialect=dialect))
-
-
 def _compile_for_server(
     connection: Connection, statement: Any, multiparams: Sequence[Any], params: Any, options: Any
 ) -> None:
-    del connection, multiparams, params, options
-    assert server_sql(statement)
+    del connection, options
+    given = dict(params) if params else multiparams[0] if multiparams else {}
+    assert faults(server_sql(statement)) == []
+    assert parameters(statement, given) <= MOST_PARAMETERS

@@ -41,7 +41,8 @@ from shared.services.repair import repair
 from shared.settings import Settings
 from shared.storage.blobs import StoredBlob, document_blob, instance_blob, thumbnail_blob
 from tests.factories import part10
-from tests.integration.index_samples import new_instance, server_sql
+from tests.integration.index_samples import new_instance
+from tests.server_sql import server_sql
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2024, 5, 1, 8, tzinfo=UTC)

@@ -38,7 +38,7 @@ from shared.storage.credentials import blob_service
 from shared.versions import RULES
 from shared.web.urls import Urls
 from tests.factories import part10
-from tests.integration.index_samples import server_sql
+from tests.server_sql import server_sql
 
 BASE, OTHER = "http://localhost/v2", 'https://other.example:8443/a"b/v1'
 STUDY = Scope(1, "1.2")

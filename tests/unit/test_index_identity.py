@@ -4,9 +4,12 @@ import struct
 from typing import Any
 
 import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from sqlalchemy import create_engine
 
-from shared.index.identity import log_in_by_token
+from shared.errors import Unavailable
+from shared.index.identity import log_in_by_token, token_of
 
 URL = (
     "mssql+pyodbc://@server.example:1433/dicom"
@@ -53,3 +56,17 @@ def test_login() -> None:
     assert [value[4:].decode("utf-16-le") for value in values] == ["first", "second"]
     assert all("Trusted_Connection" not in string and "PWD" not in string for string in strings)
     assert all("Encrypt=yes" in string and "server.example,1433" in string for string in strings)
+
+
+def test_no_token() -> None:
+    """Where the identity gets no token, the database is unavailable; the message names nobody."""
+
+    class LoggedOut:
+        def get_token(self, *_: str, **__: object) -> AccessToken:
+            raise ClientAuthenticationError("server.example knows nobody")
+
+        def close(self) -> None:
+            """Nothing is held."""
+
+    with pytest.raises(Unavailable, match="no token for the identity of the service"):
+        token_of(LoggedOut())()

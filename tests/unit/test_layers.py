@@ -22,10 +22,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dicom": ("model", "errors"),
     "threads": (),
     "turns": ("errors",),
+    "identity": (),
     "index": ("dicom", "model", "errors", "threads"),
+    "index.server": ("identity",),
     "storage": ("model", "errors", "threads"),
+    "storage.credentials": ("identity",),
     "metrics": (),
-    "backend": ("index", "storage", "turns", "metrics", *VALUES),
+    "backend": ("index", "storage", "identity", "turns", "metrics", *VALUES),
     "audit": ("backend",),
     "services": ("dicom", "index", "storage", "backend", "audit", "metrics", *VALUES),
     "web": ("dicom", "backend", "audit", "turns", "metrics", *VALUES),
@@ -59,10 +62,11 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "dicom.pictures": ("numpy", "PIL", "imagecodecs"),
     "index": ("sqlalchemy", "alembic", "orjson"),
     "index.database": ("pyodbc", "sqlite3"),
-    "index.identity": ("azure.identity",),
+    "index.identity": ("azure.core",),
+    "identity": ("azure.core", "azure.identity"),
     "storage.azure": ("azure.core", "azure.storage.blob", "azure.data.tables"),
     "storage.azure_audit": ("azure.core", "azure.data.tables"),
-    "storage.credentials": ("azure.core", "azure.storage.blob", "azure.data.tables", "azure.identity"),
+    "storage.credentials": ("azure.core", "azure.storage.blob", "azure.data.tables"),
     "storage.events": ("aiohttp",),
     "storage.event_grid": ("azure.core", "azure.eventgrid"),
     "audit": ("orjson",),
@@ -111,7 +115,7 @@ def is_below(name: str, packages: tuple[str, ...]) -> bool:
 def forbidden(module: str, source: str) -> list[str]:
     """Return what *module* of `shared` imports although the tables do not let it."""
     layer = module.partition(".")[0]
-    ours = (layer, *MAY_IMPORT.get(layer, ()))
+    ours = (layer, *MAY_IMPORT.get(layer, ()), *MAY_IMPORT.get(module, ()))
     packages = MAY_USE.get(layer, ()) + MAY_USE.get(module, ())
     allowed = (*(f"shared.{one}" for one in ours), *packages, *(sys.stdlib_module_names - set(_DRIVERS)))
     return [name for name in imports(source) if not is_below(name, allowed)]
