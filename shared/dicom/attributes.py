@@ -5,8 +5,7 @@ Adding a searchable attribute is one row here, one column in `index/tables.py` a
 
 from collections.abc import Mapping
 
-from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
-
+from shared.dicom.data_dictionary import entry, keyword_for_tag, tag_for_keyword
 from shared.model import Attribute, Kept, Level
 
 
@@ -18,8 +17,7 @@ def tag_of(keyword: str) -> str:
     KeyError
         The dictionary has no such keyword.
     """
-    # The dictionary also has retired elements without a keyword.
-    number = tag_for_keyword(keyword) if keyword else None
+    number = tag_for_keyword(keyword)
     if number is None:
         raise KeyError(keyword)
     return f"{number:08X}"
@@ -28,6 +26,10 @@ def tag_of(keyword: str) -> str:
 def keyword_of(tag: str) -> str:
     """Return the dictionary keyword of a *tag* of 8 hexadecimal digits; "" where there is none, as for private ones."""
     return keyword_for_tag(int(tag, 16))
+
+
+def _vr_of(keyword: str) -> str:
+    return entry(int(tag_of(keyword), 16)).vr
 
 
 _SEARCHABLE: Mapping[Level, Mapping[str, str]] = {
@@ -62,7 +64,7 @@ _SEARCHABLE: Mapping[Level, Mapping[str, str]] = {
 }
 
 SEARCHABLE: Mapping[str, Attribute] = {
-    keyword: Attribute(keyword, tag_of(keyword), dictionary_VR(keyword), level, column)
+    keyword: Attribute(keyword, tag_of(keyword), _vr_of(keyword), level, column)
     for level, columns in _SEARCHABLE.items()
     for keyword, column in columns.items()
 }
@@ -74,7 +76,7 @@ def _path(keywords: str) -> str:
 
 
 def _elsewhere(keyword: str, level: Level, kept: Kept, column: str = "") -> Attribute:
-    return Attribute(keyword, _path(keyword), dictionary_VR(keyword.rsplit(".", 1)[-1]), level, column, kept)
+    return Attribute(keyword, _path(keyword), _vr_of(keyword.rsplit(".", 1)[-1]), level, column, kept)
 
 
 REQUEST_ATTRIBUTES = "RequestAttributesSequence"
@@ -152,7 +154,7 @@ ALL: Mapping[Level, tuple[str, ...]] = {
 RETURNED: Mapping[Level, frozenset[str]] = {level: frozenset(ALL[level]) | frozenset(_SHORT[level]) for level in Level}
 """What the index keeps of each level beside its columns, so that an ordinary search reads no metadata."""
 
-INDEXED_BY_REFERENCE: Mapping[str, str] = {tag: dictionary_VR(int(tag, 16)) for tags in _SHORT.values() for tag in tags}
+INDEXED_BY_REFERENCE: Mapping[str, str] = {tag: entry(int(tag, 16)).vr for tags in _SHORT.values() for tag in tags}
 """The VR that version 1 demands of what the reference indexes, by tag (store.md, "index"): the short list, as it
 returns what it has in its tables. Our own index has more, whose invalid values never keep an instance from being
 stored."""

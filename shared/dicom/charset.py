@@ -8,11 +8,9 @@ import codecs
 import logging
 import re
 import warnings
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import NamedTuple
-
-from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 
 # pydicom's warnings and log records quote values of the file, which may be a patient's.
 warnings.filterwarnings("ignore", module=r"pydicom\.")
@@ -31,12 +29,13 @@ _NAME_DELIMITERS = _TEXT_DELIMITERS | {*b"^="}
 _MISSPELT = re.compile(r"ISO[^_]IR|(?!ISO 2022 IR )ISO.2022.IR.")
 """Terms that pydicom knows how to correct."""
 
-_PYTHON_NAMES = frozenset(
-    {codecs.lookup(name).name for name in {*python_encoding.values(), *(f"cp{page}" for page in range(1250, 1259))}}
-    | {"ascii", "utf8", "latin1", "latin-1", "iso-8859-1"}
-)
-"""Codecs that a file may name as Python does. pydicom asks Python for any name, but some codecs give lone surrogates,
-which JSON cannot hold, or are slow by design, and Python remembers each name it was asked for."""
+_ORDINARY: Mapping[tuple[str, ...], str] = {
+    ("",): "iso8859",
+    ("ISO_IR 6",): "iso8859",
+    ("ISO_IR 100",): "latin_1",
+    ("ISO_IR 192",): "UTF8",
+}
+"""What pydicom calls the sets that nearly all files name: for these it need not be imported, which takes long."""
 
 
 class Charset(NamedTuple):
@@ -54,14 +53,38 @@ def charset_of(terms: tuple[str, ...]) -> Charset:
 
     Unknown terms count as the default repertoire, which is read as ISO 8859-1, so that nothing is lost.
     """
-    encodings = convert_encodings([_known(term.strip(" \0")) for term in terms])
+    stripped = tuple(term.strip(" \0") for term in terms)
+    encodings = [_ORDINARY[stripped]] if stripped in _ORDINARY else _encodings(stripped)
     return Charset(_decoder(encodings, _TEXT_DELIMITERS), _decoder(encodings, _NAME_DELIMITERS))
 
 
+def _encodings(terms: tuple[str, ...]) -> list[str]:
+    from pydicom.charset import convert_encodings
+
+    return convert_encodings([_known(term) for term in terms])
+
+
 def _known(term: str) -> str:
-    if term in python_encoding or _MISSPELT.match(term) or term.lower() in _PYTHON_NAMES:
+    from pydicom.charset import python_encoding
+
+    if term in python_encoding or _MISSPELT.match(term) or term.lower() in _python_names():
         return term
     return ""
+
+
+@cache
+def _python_names() -> frozenset[str]:
+    """Return the codecs that a file may name as Python does.
+
+    pydicom asks Python for any name, but some codecs give lone surrogates, which JSON cannot hold, or are slow by
+    design, and Python remembers each name it was asked for.
+    """
+    from pydicom.charset import python_encoding
+
+    names = {*python_encoding.values(), *(f"cp{page}" for page in range(1250, 1259))}
+    return frozenset(
+        {codecs.lookup(name).name for name in names} | {"ascii", "utf8", "latin1", "latin-1", "iso-8859-1"}
+    )
 
 
 def _decoder(encodings: list[str], delimiters: set[int]) -> Callable[[bytes], str]:
@@ -69,6 +92,8 @@ def _decoder(encodings: list[str], delimiters: set[int]) -> Callable[[bytes], st
 
     def decode(value: bytes) -> str:
         if ESCAPE in value:
+            from pydicom.charset import decode_bytes
+
             return decode_bytes(value, encodings, delimiters).replace(_CHINESE, "")
         if value.isascii():  # all first character sets agree there
             return value.decode("ascii")

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from pydicom.datadict import dictionary_VM, dictionary_VR
-
+from shared.dicom.data_dictionary import entry
 from shared.dicom.elements import READERS
 from shared.dicom.value_rules import CHECKS, GOOD, Check
 from shared.model import FailedAttribute
@@ -101,8 +100,9 @@ def _counts(tag: int) -> range:
     if tag >> 16 & 1:
         return _ONE if tag & 0xFFFF <= _LAST_CREATOR else _ONE_OR_MORE
     try:
+        found = entry(tag)
         # Of a sequence, the dictionary counts the sequences.
-        return _ONE_OR_MORE if dictionary_VR(tag) == "SQ" else _range(dictionary_VM(tag))
+        return _ONE_OR_MORE if found.vr == "SQ" else _range(found.vm)
     except KeyError:
         return _ONE_OR_MORE
 

@@ -10,8 +10,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
-
+from shared.dicom.data_dictionary import entry
 from shared.dicom.elements import BINARY, LONG, MAX_CHARACTERS, READERS, Dataset, Reader
 
 
@@ -182,13 +181,15 @@ def _first(dataset: Dataset, tag: str) -> Any:
 
 def _standard_vr(tag: int) -> str:
     try:
-        return dictionary_VR(tag)
+        return entry(tag).vr
     except KeyError:
         return "UL" if not tag & 0xFFFF else "UN"
 
 
 @lru_cache(maxsize=4096)
 def _private_vr(tag: int, creator: str) -> str:
+    from pydicom.datadict import private_dictionary_VR  # few files need it, and pydicom takes long to import
+
     try:
         return private_dictionary_VR(tag, creator)
     except KeyError:

@@ -2,10 +2,6 @@
 
 from io import BytesIO
 
-from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
-
 from shared.errors import UnreadableFile
 
 MAX_BYTES = 256 * 1024
@@ -22,6 +18,10 @@ def reread(element: bytes, *, is_implicit: bool, order: str) -> bytes:
     UnreadableFile
         When pydicom cannot make sense of it either.
     """
+    from pydicom.filebase import DicomBytesIO  # pydicom takes long to import, and few files need it
+    from pydicom.filereader import read_dataset
+    from pydicom.filewriter import write_dataset
+
     try:
         dataset = read_dataset(BytesIO(element), is_implicit, order == "<")
         for _ in dataset.iterall():  # makes pydicom take raw values apart, so that it writes them anew

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from shared.errors import Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
 
 Event: TypeAlias = Mapping[str, Any]
 """An event of the Event Grid schema, as a JSON object; `topic` is left to Event Grid where it is the receiver."""
@@ -39,6 +40,8 @@ class WebhookEvents:
 
     async def send(self, events: Sequence[Event]) -> None:
         """Deliver events; as `EventSink`."""
+        import aiohttp  # takes long, and nobody else of the embedded mode needs it
+
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_LONGEST_S))
         fields = {"Content-Type": "application/json; charset=utf-8", "aeg-event-type": "Notification"}

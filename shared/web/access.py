@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 
@@ -12,8 +12,9 @@ from shared.errors import Forbidden
 from shared.grants import EVERYTHING, Grant, granted, read_policy
 from shared.model import Action
 from shared.settings import Settings, require_access, words
-from shared.web.keys import IssuerKeys
-from shared.web.tokens import Tokens
+
+if TYPE_CHECKING:
+    from shared.web.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +72,7 @@ class Access:
     def __init__(self, settings: Settings) -> None:
         require_access(settings)
         self._policy = read_policy(settings.access_policy)
-        issuers = {issuer: IssuerKeys(issuer) for issuer in words(settings.auth_issuers)}
-        audiences = words(settings.auth_audiences)
-        self._tokens = Tokens(issuers, audiences, settings.auth_clock_skew_s) if issuers else None
+        self._tokens = _tokens(settings) if settings.auth_issuers.strip() else None
         if self._tokens is None:
             log.warning("no tokens are asked for: whoever reaches this service may read, change and delete everything")
 
@@ -88,6 +87,14 @@ class Access:
             _text(claims, "oid", "sub"),
             _text(claims, "azp", "appid"),
         )
+
+
+def _tokens(settings: Settings) -> "Tokens":
+    from shared.web.keys import IssuerKeys  # with them comes a library of cryptography
+    from shared.web.tokens import Tokens
+
+    issuers = {issuer: IssuerKeys(issuer) for issuer in words(settings.auth_issuers)}
+    return Tokens(issuers, words(settings.auth_audiences), settings.auth_clock_skew_s)
 
 
 @lru_cache(maxsize=8)
