@@ -15,6 +15,8 @@ from pathlib import Path
 from bench.client import ClientFailed
 from bench.measure import IncompleteAnswer, Options, Result, measure, measure_large
 from bench.service import ROOT, NotStarted
+from bench.start import Start, starts
+from bench.start import line as line_of_start
 from bench.table import HEADING, NOTES, line
 
 _STORAGES = {"embedded": ("embedded",), "azurite": ("azurite",), "both": ("embedded", "azurite")}
@@ -33,6 +35,7 @@ def main() -> int:
 def _run(given: argparse.Namespace) -> None:
     options = Options(given.quick, given.workers, int(time.time()), given.studies)
     results: list[Result] = []
+    begun: list[Start] = []
     print(HEADING, flush=True)
     for storage in ("large",) if options.studies else _STORAGES[given.storage]:
         data = Path(tempfile.mkdtemp(prefix="bench-", dir=_folder(given.data)))
@@ -42,8 +45,16 @@ def _run(given: argparse.Namespace) -> None:
                 print(line(result), flush=True)
         finally:
             shutil.rmtree(data, ignore_errors=True)
+    if not options.studies:
+        data = Path(tempfile.mkdtemp(prefix="bench-", dir=_folder(given.data)))
+        try:
+            for start in starts(data, is_quick=options.is_quick):
+                begun.append(start)
+                print(line_of_start(start), flush=True)
+        finally:
+            shutil.rmtree(data, ignore_errors=True)
     print(NOTES)
-    print(f"\n{_write(results, options, Path(given.results))}")
+    print(f"\n{_write(results, begun, options, Path(given.results))}")
 
 
 def _arguments() -> argparse.Namespace:
@@ -68,7 +79,7 @@ def _folder(path: str) -> Path:
     return folder
 
 
-def _write(results: list[Result], options: Options, folder: Path) -> Path:
+def _write(results: list[Result], begun: list[Start], options: Options, folder: Path) -> Path:
     """Write the figures, and what they were measured on, as JSON."""
     now = datetime.now(UTC)
     found = {
@@ -76,6 +87,7 @@ def _write(results: list[Result], options: Options, folder: Path) -> Path:
         "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
         "options": asdict(options),
         "results": [asdict(result) for result in results],
+        "starts": [asdict(start) for start in begun],
     }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{now:%Y%m%dT%H%M%SZ}.json"

@@ -33,6 +33,10 @@ class Service:
         """Return the user and system time that its processes have used, in seconds."""
         return sum(times.user + times.system for times in (one.cpu_times() for one in self._processes()))
 
+    def worker_cpu_s(self) -> float:
+        """Return what the processes have used that answer requests: without the one that watches over them."""
+        return sum(times.user + times.system for times in (one.cpu_times() for one in self._processes()[1:]))
+
     def reset_peak(self) -> None:
         """Begin the peak of `peak_mib` anew, where the system can."""
         for process in self._processes():

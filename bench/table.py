@@ -14,6 +14,7 @@ per s    instances a second; metadata, search: requests. raw/s: the same files w
          or put and got with the SDK, at the same concurrency. ratio: per s / raw/s
 p50 ms   median of a request; byte ms: median until the first byte of the body
 MiB      largest resident set that a process of the service had during the row
+start    CPU ms of a worker from its begin to its first answer, its local host included; of importing a module
 client   CPU ms of the load client, which shares the machine, for one instance; metadata, search: request"""
 
 

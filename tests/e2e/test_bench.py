@@ -20,11 +20,14 @@ def test_bench_quick(tmp_path: Path) -> None:
 
     assert ended.returncode == 0, ended.stderr
     [file] = (tmp_path / "results").iterdir()
-    results = json.loads(file.read_text())["results"]
+    written = json.loads(file.read_text())
+    results = written["results"]
     assert [one["row"] for one in results] == [row.name for row in ROWS]
     assert [(one["row"], name) for one in results for name in FIGURES if not one[name] > 0] == []
     ratios = {one["row"] for one in results if one["ratio"] is not None and one["raw_per_s"] > 0 < one["ratio"]}
     assert ratios == {row.name for row in ROWS if row.raw}
     assert {one["row"] for one in results if one["marks"]} == {row.name for row in ROWS if row.marks}
     assert list((tmp_path / "data").iterdir()) == []
+    assert all(one["cpu_s"] > 0 and one["what"] in ended.stdout for one in written["starts"])
+    assert [one["what"].split(" ")[0] for one in written["starts"]] == ["first", "import"]
     assert all(row.title in ended.stdout for row in ROWS)
