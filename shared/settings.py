@@ -49,6 +49,7 @@ _ABOVE_ZERO = (
     "max_query_parameters",
     "max_include_fields",
     "max_frames",
+    "max_parts",
     "decoding_at_once",
     "answer_within_s",
     "caller_burst",
@@ -113,6 +114,7 @@ class Settings:
     max_query_parameters: int = _setting(250, "Most parameters of a query; above it 400.")
     max_include_fields: int = _setting(250, "Most attributes in includefield of a search; above it 400.")
     max_frames: int = _setting(2000, "Most frames in one request; above it 400.")
+    max_parts: int = _setting(20_000, "Most parts, and most instances, of one Store request; above it 413.")
     decoding_at_once: int = _setting(2, "Requests of a process that decode, encode or render at a time.")
     decoding_queue: int = _setting(32, "Requests of a process that may wait for that; above it 503.")
     answer_within_s: int = _setting(

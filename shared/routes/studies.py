@@ -125,6 +125,7 @@ async def _store(request: Request, backend: Backend, *, replaces: bool = False) 
         request.headers("content-encoding"),
         inflated_limit=backend.settings.max_request_bytes,
         composed_limit=backend.settings.max_composed_bytes,
+        most_parts=backend.settings.max_parts,
     )
     wanted = StoreRequest(request.partition, request.scope.study, request.rules, terms)
     outcomes = await store(files, wanted, backend)

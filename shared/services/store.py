@@ -36,8 +36,6 @@ _INSTANCE_BYTES = 8 * 1024
 """Of memory that an instance takes beside its file, for the batch's bound."""
 _LONGEST_WRITE = timedelta(hours=1)
 """A thread that writes a file may go on after its request was given up; only then is the file removed for good."""
-_MAX_FILES = 20_000
-"""In one request: each leaves an outcome, metadata and index values in memory until the answer."""
 _MOST_TOLD = 20_000
 """Invalid attributes that the answer to one request names; beyond, one of each instance."""
 
@@ -103,8 +101,9 @@ class _Transaction:
     async def receive(self, chunks: AsyncIterator[Buffer]) -> None:
         """Take one file: into the batch, or, when it is larger than a batch may be, straight to storage."""
         position = len(self._outcomes)
-        if position == _MAX_FILES:
-            raise PayloadTooLarge(f"The request holds more than {_MAX_FILES} instances, the limit of this service.")
+        # Each leaves an outcome, metadata and index values in memory until the answer.
+        if position == (most := self._backend.settings.max_parts):
+            raise PayloadTooLarge(f"The request holds more than {most} instances, the limit of this service.")
         self._outcomes.append(Outcome(failure=FailureReason.PROCESSING_FAILURE))
         try:
             self._outcomes[position] = self._briefly(await self._take(position, chunks))

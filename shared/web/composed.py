@@ -77,6 +77,8 @@ async def compose_parts(parts: AsyncIterator[Part], kind: str, limit: int) -> As
         if given is None or given.type in others or (number == 1 and given.type != kind):
             expected = kind if number == 1 else "that of bulk data"
             raise UnsupportedMediaType(f"Part {number} has not the Content-Type that was expected: {expected}.")
+        # A part without content is held in memory by its names.
+        _count(received, sum(map(len, part.headers.values())), limit)
         content = await _content(part.chunks, received, limit)
         if given.type == kind:
             received.metadata.append(bytes(content))
@@ -97,11 +99,15 @@ async def compose_body(body: AsyncIterator[Buffer], kind: str, limit: int) -> As
 async def _content(chunks: AsyncIterator[Buffer], received: _Received, limit: int) -> bytearray:
     content = bytearray()
     async for chunk in chunks:
-        received.length += len(chunk)
-        if received.length > limit:
-            raise PayloadTooLarge(f"The request is larger than {limit} bytes, the limit for metadata and bulk data.")
+        _count(received, len(chunk), limit)
         content += chunk
     return content
+
+
+def _count(received: _Received, length: int, limit: int) -> None:
+    received.length += length
+    if received.length > limit:
+        raise PayloadTooLarge(f"The request is larger than {limit} bytes, the limit for metadata and bulk data.")
 
 
 def _names(headers: Mapping[str, str]) -> frozenset[str]:

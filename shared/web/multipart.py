@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, PayloadTooLarge
 from shared.model import Buffer, ByteStream
 
 MAX_PART_HEADER_BYTES = 16 * 1024
@@ -27,7 +27,7 @@ class Part:
     chunks: AsyncIterator[Buffer]
 
 
-async def read_parts(body: AsyncIterator[bytes], boundary: str) -> AsyncIterator[Part]:
+async def read_parts(body: AsyncIterator[bytes], boundary: str, most: int = 20_000) -> AsyncIterator[Part]:
     """Yield the parts of a multipart body while it arrives.
 
     The content of a part must be read before the next part is asked for; what is left of it is passed over.
@@ -40,12 +40,16 @@ async def read_parts(body: AsyncIterator[bytes], boundary: str) -> AsyncIterator
     ------
     InvalidRequest
         The body ends before its closing boundary, or a part's header cannot be read.
+    PayloadTooLarge
+        There are more than *most* parts.
     """
     reader = _Reader(body, b"--" + boundary.encode("latin-1"))
     number = 0
     await reader.pass_preamble()
     while await reader.opens_part():
         number += 1
+        if number > most:
+            raise PayloadTooLarge(f"The request has more than {most} parts, the limit of this service.")
         headers = await reader.headers(number)
         chunks = reader.until_boundary(after_break=True)
         yield Part(headers, chunks)

@@ -23,6 +23,7 @@ def read_files(
     *,
     inflated_limit: int = 4 * 2**30,
     composed_limit: int = 64 * 2**20,
+    most_parts: int = 20_000,
 ) -> AsyncIterator[AsyncIterator[Buffer]]:
     """Return the Part 10 files of a Store request, each as its bytes arrive, or composed of metadata and bulk data.
 
@@ -32,6 +33,8 @@ def read_files(
         Bytes of a body behind its `Content-Encoding`.
     composed_limit
         Bytes of a body of metadata and bulk data, which is held in memory.
+    most_parts
+        Of a multipart body.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def read_files(
     if given.type in _COMPOSED:
         return compose_body(body, given.type, composed_limit)
     if given.type == MULTIPART_RELATED:
-        return _parts(body, given, composed_limit)
+        return _parts(body, given, composed_limit, most_parts)
     raise UnsupportedMediaType(
         f'Content-Type must be {DICOM}, {DICOM_JSON}, {DICOM_XML} or {MULTIPART_RELATED}; type="one of these".'
     )
@@ -62,7 +65,7 @@ async def _one(body: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[Buffer
 
 
 async def _parts(
-    body: AsyncIterator[bytes], given: MediaType, composed_limit: int
+    body: AsyncIterator[bytes], given: MediaType, composed_limit: int, most_parts: int
 ) -> AsyncIterator[AsyncIterator[Buffer]]:
     boundary = given.parameters.get("boundary", "")
     if not _BOUNDARY.fullmatch(boundary):
@@ -71,12 +74,13 @@ async def _parts(
         raise InvalidRequest("Content-Type has a start parameter; parts are taken in the order they are sent.")
     # Only the first part inherits its type from the request (store.md, "Multipart rules").
     inherited = given.parameters.get("type", "")
+    parts = read_parts(body, boundary, most_parts)
     if inherited.lower() in _COMPOSED:
-        async for file in compose_parts(read_parts(body, boundary), inherited.lower(), composed_limit):
+        async for file in compose_parts(parts, inherited.lower(), composed_limit):
             yield file
         return
     number = 0
-    async for part in read_parts(body, boundary):
+    async for part in parts:
         number += 1
         one = parse_content_type([part.headers.get("content-type", inherited)])
         inherited = ""

@@ -13,7 +13,7 @@ import pytest
 
 from shared.settings import WITHOUT_TOKENS
 from tests.e2e.conftest import ROOT, Service, running
-from tests.factories import part10
+from tests.factories import multipart, new_uid, part10
 from tests.unit.test_function_app import ROUTES
 
 pytestmark = pytest.mark.skipif("DICOMWEB_URL" in os.environ, reason="a deployment has settings of its own")
@@ -36,6 +36,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
             MAX_QUERY_PARAMETERS="5",
             MAX_INCLUDE_FIELDS="5",
             MAX_FRAMES="3",
+            MAX_PARTS="2",
             ANSWER_WITHIN_S="1",
         ) as url,
         httpx.Client(base_url=url, timeout=30) as http,
@@ -104,6 +105,22 @@ def test_no_origins(service: Service) -> None:
 def test_limits(strict: httpx.Client, path: str, fields: int, status: int) -> None:
     """What is over a limit has its status."""
     assert strict.get(path, headers={f"X-{number}": "x" for number in range(fields)}).status_code == status
+
+
+@pytest.mark.parametrize(("number", "status"), [(2, 200), (3, 413)])
+def test_parts(strict: httpx.Client, number: int, status: int) -> None:
+    """More parts, or instances in one part, than the limit are 413, and nothing of them is stored."""
+    study, first = new_uid(), {"Accept": "application/dicom+json"}
+    body, content_type = multipart([part10(StudyInstanceUID=study) for _ in range(number)])
+    sop_class = {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.7"]}
+    one = {"00080016": sop_class, "00100020": {"vr": "LO", "Value": ["x"]}, "0020000D": {"vr": "UI", "Value": [study]}}
+    many = [one | {tag: {"vr": "UI", "Value": [new_uid()]} for tag in ("00080018", "0020000E")} for _ in range(number)]
+
+    parts = strict.post("/v2/studies", content=body, headers=first | {"Content-Type": content_type})
+    instances = strict.post("/v2/studies", json=many, headers=first | {"Content-Type": "application/dicom+json"})
+
+    assert (parts.status_code, instances.status_code) == (status, status)
+    assert strict.get(f"/v2/studies?StudyInstanceUID={study}").status_code == (200 if status == 200 else 204)
 
 
 def test_time_to_answer(strict: httpx.Client) -> None:

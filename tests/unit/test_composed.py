@@ -287,9 +287,9 @@ async def test_frames() -> None:
 
 @pytest.mark.parametrize("more", [0, 1])
 async def test_limit(more: int) -> None:
-    """All parts together have a limit, to the byte."""
+    """All parts together have a limit, to the byte, their names in it."""
     sent = metadata(image()), bulk(bytes(1000))
-    limit = sum(len(content) for _, content in sent) - more
+    limit = sum(len(content) + sum(map(len, fields.values())) for fields, content in sent) - more
 
     if more:
         with pytest.raises(PayloadTooLarge, match=str(limit)):
@@ -364,3 +364,11 @@ async def test_any_json(dataset: Json, nested: Json) -> None:
 
     for file in files:
         assert isinstance(file, UnreadableFile) or read_header(file)
+
+
+async def test_names_count() -> None:
+    """What names a part of bulk data is held in memory with it, and counts: without content it is not free."""
+    empty = [bulk(b"", location=f"{number:09000}") for number in range(10)]
+
+    with pytest.raises(PayloadTooLarge):
+        await compose(metadata(instance()), *empty, limit=80_000)

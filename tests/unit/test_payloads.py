@@ -228,3 +228,15 @@ async def test_boundary_without_quotes(boundary: str) -> None:
     body, _ = multipart([b"one"], boundary=boundary)
 
     assert await files(body, f"multipart/related; boundary={boundary}; type=application/dicom") == [b"one"]
+
+
+@pytest.mark.parametrize("kind", ["application/dicom", "application/dicom+json"])
+async def test_most_parts(kind: str) -> None:
+    """A body of more parts than the limit is refused, whatever they hold."""
+    first = (f"Content-Type: {kind}", orjson.dumps([{"00080018": {"vr": "UI", "Value": ["1.2"]}}]))
+    rest = (f"Content-Type: {kind}", b"[]")
+    given = f'multipart/related; type="{kind}"; boundary=b'
+
+    assert await files(body_of(first, rest), given, most_parts=2)
+    with pytest.raises(PayloadTooLarge, match="more than 2 parts"):
+        await files(body_of(first, rest, rest), given, most_parts=2)
