@@ -116,6 +116,8 @@ class IssuerKeys:
             self._keys = await self._fetched()
         except Unavailable as error:
             self._has_failed = True
+            # Those who waited meanwhile are told so, too: each trying for itself would make a queue of minutes.
+            self._tried_at = self._clock()
             log.warning("the keys of the issuer cannot be fetched: %s", error)
         else:
             self._has_failed = False

@@ -1,5 +1,6 @@
 """Tokens and the keys of their issuers (`shared/web/tokens.py`, `shared/web/keys.py`), against an issuer over HTTP."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm
+from jwt.exceptions import InvalidAlgorithmError
 
 from shared.errors import Unauthorized, Unavailable
 from shared.web.keys import FRESH_S, PAUSE_AFTER_FAULT_S, PAUSE_S, USABLE_S, IssuerKeys, read_keys
@@ -99,6 +101,18 @@ async def test_public_key_as_secret(tokens: Tokens, issuer: Issuer) -> None:
         await tokens.claims([f"Bearer {(signed + b'.' + signature).decode()}"])
 
 
+@pytest.mark.parametrize("algorithm", ["none", "None", "HS256", "HS384", "HS512", "hs256", "RS1", "EdDSA", "ES256", ""])
+async def test_algorithms(tokens: Tokens, issuer: Issuer, algorithm: str) -> None:
+    """The list of algorithms refuses what is not on it, before anything looks at the signature."""
+    parts = [{"alg": algorithm, "kid": "one", "typ": "JWT"}, issuer.claims(["owner"])]
+    head, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+
+    with pytest.raises(Unauthorized) as refused:
+        await tokens.claims([f"Bearer {head}.{claims}.c2lnbmF0dXJl"])
+
+    assert isinstance(refused.value.__cause__, InvalidAlgorithmError)
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -170,6 +184,32 @@ async def test_unreachable(tokens: Tokens, issuer: Issuer, clock: Clock) -> None
     clock.now += PAUSE_AFTER_FAULT_S
 
     assert await tokens.claims([f"Bearer {issuer.token()}"])
+
+
+async def test_at_once(tokens: Tokens, issuer: Issuer) -> None:
+    """However many come first, the keys are fetched once."""
+    found = await asyncio.gather(*(tokens.claims([f"Bearer {issuer.token()}"]) for _ in range(100)))
+
+    assert len(found) == 100
+    assert issuer.fetches == 1
+
+
+async def test_slow_fault(clock: Clock) -> None:
+    """Who waits while the keys are being asked for in vain does not ask again after that, one behind the other."""
+    asked = 0
+
+    async def fetch(_url: str) -> bytes:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0)
+        clock.now += 2 * PAUSE_AFTER_FAULT_S
+        raise Unavailable("It does not answer in time.")
+
+    keys = IssuerKeys("https://i.example", fetch=fetch, clock=clock)
+    found = await asyncio.gather(*(keys.find("one") for _ in range(100)), return_exceptions=True)
+
+    assert asked == 1
+    assert all(isinstance(one, Unavailable) for one in found)
 
 
 async def test_outage(tokens: Tokens, issuer: Issuer, clock: Clock) -> None:
