@@ -25,6 +25,8 @@ CLOSING_S = 5.0  # for what is closed after them
 READY = b"ready\n"
 SETUP_FAULT = 3
 
+_LOG_LEVEL = "AzureFunctionsJobHost__logging__logLevel__default"
+"""Goes before what host.json says, as in the real host."""
 _KEEP_ALIVE_S = 120
 _LONGEST_WAIT_MS = 4
 _LEVELS = {
@@ -164,6 +166,7 @@ def _log(host_json: dict[str, Any]) -> None:
     import logging
 
     levels = host_json.get("logging", {}).get("logLevel", {})
+    levels |= {"default": os.environ[_LOG_LEVEL]} if _LOG_LEVEL in os.environ else {}
     level = str(levels.get("Function", levels.get("default", "Information"))).lower()
     logging.basicConfig(level=_LEVELS.get(level, "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("azure", "uvicorn", "uvicorn.error", "httpx", "asyncio"):

@@ -175,7 +175,11 @@ def open_engine(
 def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
     # The driver must not begin transactions by itself: it would begin them without the lock.
     engine = create_engine(
-        url, connect_args={"isolation_level": None}, pool_size=_SQLITE_READERS, pool_reset_on_return=None
+        url,
+        hide_parameters=True,  # an error that quotes them would quote patients
+        connect_args={"isolation_level": None},
+        pool_size=_SQLITE_READERS,
+        pool_reset_on_return=None,
     )
     begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
 

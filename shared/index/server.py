@@ -55,6 +55,7 @@ def server_engine(
     try:
         engine = create_engine(
             url,
+            hide_parameters=True,
             module=driver,
             pool_size=CONNECTIONS,
             max_overflow=0,

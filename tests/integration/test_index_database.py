@@ -422,3 +422,15 @@ async def test_durability_settings(index: Index) -> None:
         return [connection.execute(text(f"PRAGMA {name}")).scalar() for name in names]
 
     assert await index.write(settings) == ["wal", 2, 1]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}", "mssql+pyodbc://{}.example/dicom?driver=x"])
+def test_values_are_hidden(tmp_path: Path, url: str) -> None:
+    """An error does not quote the values of its statement: whoever logs it would log patients."""
+    try:
+        engine = open_engine(url.format(tmp_path / "index.db" if url.startswith("sqlite") else "server"))
+    except Unavailable:
+        pytest.skip("SQL Server needs an ODBC driver manager, which this machine has not")
+
+    assert engine.hide_parameters
+    engine.dispose()
