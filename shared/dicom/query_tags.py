@@ -4,9 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydicom.datadict import dictionary_VR
-
 from shared.dicom.attributes import INDEXED_BY_REFERENCE, tag_of
+from shared.dicom.data_dictionary import entry
 from shared.dicom.external import VRS, tag_problem
 from shared.dicom.private_blocks import creators_of, is_private
 from shared.dicom.strict import broken_rule
@@ -80,7 +79,7 @@ def _vr(tag: str, given: str | None) -> str:
     """Return the VR of a tag: what the client gives must be one of the dictionary's (PS3.6)."""
     vr = given.upper() if given is not None else None
     try:
-        known = "LO" if is_private(tag) and int(tag[4:], 16) in _CREATORS else dictionary_VR(int(tag, 16))
+        known = "LO" if is_private(tag) and int(tag[4:], 16) in _CREATORS else entry(int(tag, 16)).vr
     except KeyError:
         known = ""
     choices = known.split(" or ") if known else []

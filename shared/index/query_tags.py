@@ -5,6 +5,7 @@ What follows from that for values is said in `tag_values.py`.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -148,8 +149,8 @@ def find_deleting(connection: Connection) -> list[int]:
 
 def delete_some(connection: Connection, number: int, limit: int) -> bool:
     """Remove some of what is kept of a tag, in the end itself; return whether there is more to do."""
-    for statement in _DELETE_SOME:
-        if connection.execute(statement, {"row": number, "limit": limit}).rowcount:
+    for statement in _delete_some(limit):
+        if connection.execute(statement, {"row": number}).rowcount:
             return True
     connection.execute(_DELETE, {"row": number})
     return False
@@ -226,17 +227,21 @@ _COUNT_UP = (
 _DELETE = delete(query_tag).where(query_tag.c.id == bindparam("row"))
 
 
-def _deleting_some(table: Table, column: str) -> Delete:
+_KEPT_OF_A_TAG = ((query_tag_value, "owner_id"), (query_tag_word, "owner_id"), (query_tag_error, "version"))
+
+
+@cache
+def _delete_some(limit: int) -> list[Delete]:
+    """Return the statements, with *limit* in their text: SQLAlchemy would leave an order out beside a parameter."""
+    return [_deleting(table, column, limit) for table, column in _KEPT_OF_A_TAG]
+
+
+def _deleting(table: Table, column: str, limit: int) -> Delete:
     other = table.alias("page")
-    page = select(other.c[column]).where(other.c.tag_id == bindparam("row")).order_by(other.c[column])
-    return delete(table).where(table.c.tag_id == bindparam("row"), table.c[column].in_(page.limit(bindparam("limit"))))
+    page = select(other.c[column]).where(other.c.tag_id == bindparam("row")).order_by(other.c[column]).limit(limit)
+    return delete(table).where(table.c.tag_id == bindparam("row"), table.c[column].in_(page))
 
 
-_DELETE_SOME = [
-    _deleting_some(query_tag_value, "owner_id"),
-    _deleting_some(query_tag_word, "owner_id"),
-    _deleting_some(query_tag_error, "version"),
-]
 _HAS_ERRORS = select(query_tag_error.c.version).where(query_tag_error.c.tag_id == bindparam("row")).limit(1)
 _ERRORS_WITH_PLACE = query_tag_error.join(instance, instance.c.version == query_tag_error.c.version).join(
     partition, partition.c.id == instance.c.partition_id
