@@ -45,6 +45,8 @@ class Backend:
         Held by the Store that works on a long header: memory is for one at a time.
     events
         Where events go; None: nowhere.
+    noted
+        When this process last noted what `activity` keeps.
     decoding
         Held while pixel data is decoded or encoded: processors and memory are for a few at a time, since a frame may
         take hundreds of megabytes.
@@ -59,6 +61,7 @@ class Backend:
     long_header: asyncio.Lock = field(default_factory=asyncio.Lock)
     decoding: Decoding = field(default_factory=Decoding)
     events: "EventSink | None" = None
+    noted: dict[str, datetime] = field(default_factory=dict)
     _partitions: dict[str, Partition] = field(default_factory=dict)
     _tags: list[tuple[datetime, TagList]] = field(default_factory=list)
     _beside: set[asyncio.Task[object]] = field(default_factory=set)

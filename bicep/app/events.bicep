@@ -18,7 +18,7 @@ resource topic 'Microsoft.EventGrid/topics@2025-02-15' = {
   location: location
   tags: tags
   properties: {
-    inputSchema: 'CloudEventSchemaV1_0'
+    inputSchema: 'EventGridSchema'
     disableLocalAuth: true
     minimumTlsVersionAllowed: '1.2'
     publicNetworkAccess: publicAccess ? 'Enabled' : 'Disabled'

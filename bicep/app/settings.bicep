@@ -57,6 +57,8 @@ var host = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: '4362076160'
   PYTHON_ENABLE_INIT_INDEXING: '1'
+  // A timer of every five seconds costs money for as long as it runs.
+  'AzureWebJobs.publish_events.Disabled': empty(eventGridUrl) ? 'true' : 'false'
 }
 
 // Where the service keeps and sends what: the same names as in shared/settings.py.

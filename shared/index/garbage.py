@@ -1,12 +1,12 @@
 """What deletes and crashes leave behind: reservations nobody published and versions whose blobs must go."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
-from shared.index.tables import deleted_instance, reservation
+from shared.index.tables import deleted_instance, reservation, series_document, study_expiry
 
 T = TypeVar("T")
 
@@ -29,6 +29,11 @@ _DUE = (
     .limit(bindparam("limit"))
 )
 _BACKLOG = select(func.count(), func.min(deleted_instance.c.due_at)).select_from(deleted_instance)
+_OLDEST_RESERVATION = select(func.min(reservation.c.reserved_at))
+_NEXT_DUE = [
+    select(func.min(column))
+    for column in (deleted_instance.c.due_at, series_document.c.due_at, study_expiry.c.expires_at)
+]
 _ATTEMPTS = select(deleted_instance.c.version, deleted_instance.c.attempts).where(
     deleted_instance.c.version.in_(bindparam("versions", expanding=True))
 )
@@ -85,6 +90,13 @@ def backlog(connection: Connection) -> tuple[int, datetime | None]:
     """Return how many versions wait for their removal and when the first of them is or was due."""
     count, oldest = connection.execute(_BACKLOG).one()
     return count, oldest
+
+
+def next_due(connection: Connection, kept: timedelta) -> datetime | None:
+    """Return when the next thing that waits for its time is due; reservations are *kept* for so long. None: nothing."""
+    reserved = connection.execute(_OLDEST_RESERVATION).scalar()
+    times = [connection.execute(statement).scalar() for statement in _NEXT_DUE]
+    return min(filter(None, [*times, reserved and reserved + kept]), default=None)
 
 
 def failing(connection: Connection) -> int:

@@ -1,11 +1,15 @@
-"""Functions that no request starts: timers, and the queue of long-running operations."""
+"""Functions that no request starts: timers, and the queue of long-running operations.
 
+None of the timers wakes a database that sleeps when nothing is to be done.
+"""
+
+from collections.abc import Awaitable, Callable
 from typing import List  # noqa: UP035 - the worker refuses `list[str]` for a queue
 
 import azure.functions as func
 
-from shared import metrics
-from shared.backend import backend
+from shared import activity, metrics
+from shared.backend import Backend, backend
 from shared.services import cleanup, consolidation, events, expiry, operations, query_tags
 
 blueprint = func.Blueprint()
@@ -18,33 +22,28 @@ _OPERATIONS = "dicom-operations"
 @blueprint.timer_trigger(arg_name="timer", schedule="0 */3 * * * *", run_on_startup=False, use_monitor=False)
 async def clean_up(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Remove the bytes of what was deleted and of what crashes left, every three minutes."""
-    async with metrics.background("clean_up"):
-        await cleanup.clean_up(backend())
-        await query_tags.tidy(backend())
+    await _run("clean_up", _clean_up)
 
 
 @blueprint.function_name("consolidate")
 @blueprint.timer_trigger(arg_name="timer", schedule="30 */5 * * * *", run_on_startup=False, use_monitor=False)
 async def consolidate(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Put the metadata of quiet series into documents, every five minutes."""
-    async with metrics.background("consolidate"):
-        await consolidation.consolidate_quiet(backend())
+    await _run("consolidate", consolidation.consolidate_quiet)
 
 
 @blueprint.function_name("expire_studies")
 @blueprint.timer_trigger(arg_name="timer", schedule="15 */10 * * * *", run_on_startup=False, use_monitor=False)
 async def expire_studies(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Delete studies whose time has come, every ten minutes."""
-    async with metrics.background("expire_studies"):
-        await expiry.delete_expired(backend())
+    await _run("expire_studies", expiry.delete_expired)
 
 
 @blueprint.function_name("publish_events")
 @blueprint.timer_trigger(arg_name="timer", schedule="*/5 * * * * *", run_on_startup=True, use_monitor=False)
 async def publish_events(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the worker passes it by name
     """Publish what the change feed tells, every five seconds where events are on."""
-    async with metrics.background("publish_events"):
-        await events.publish(backend())
+    await _run("publish_events", _publish)
 
 
 @blueprint.function_name("resume_operations")
@@ -74,3 +73,25 @@ async def fail_operation(message: func.QueueMessage) -> None:
     """End an operation whose step has failed as often as it was tried."""
     async with metrics.background("fail_operation"):
         await operations.fail(message.get_body().decode(), backend())
+
+
+async def _clean_up(context: Backend) -> int:
+    """Return whether anything was removed; deletes of tags and operations that died are taken up too."""
+    removed = await cleanup.clean_up(context)
+    await query_tags.tidy(context)
+    return removed
+
+
+async def _publish(context: Backend) -> bool:
+    """Return whether there may be more to do: a receiver that is down delays events and loses none."""
+    return bool(await events.publish(context)) or (await events.waiting(context))[0] > 0
+
+
+async def _run(name: str, work: Callable[[Backend], Awaitable[int]]) -> None:
+    context = backend()
+    async with metrics.background(name):
+        if await activity.is_due(context):
+            if await work(context):
+                await activity.note(context)  # it left work behind, most likely
+            if name == "clean_up":
+                await activity.settle(context)

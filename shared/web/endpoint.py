@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
-from shared import metrics
+from shared import activity, metrics
 from shared.backend import Backend, backend
 from shared.dicom.validation import is_uid
 from shared.errors import Busy, DicomwebError, Forbidden, InvalidRequest, PayloadTooLarge
@@ -190,7 +190,13 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
         budgets_of(context.settings).spend((call.caller.issuer, call.caller.subject or call.address))
         await audit.begin(call, context)
         is_begun = True
-        response = await _in_time(_handle(http, rules, call.caller, body, endpoint), body, context.settings)
+        if endpoint.action is not Action.READ:
+            await activity.note(context)
+        try:
+            response = await _in_time(_handle(http, rules, call.caller, body, endpoint), body, context.settings)
+        finally:
+            if endpoint.action is not Action.READ:  # it may have taken hours
+                await activity.note(context)
     except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
         versioned = versioned or isinstance(error, InvalidRequest)
         response = problem(error)

@@ -30,8 +30,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "metrics": (),
     "backend": ("index", "storage", "identity", "turns", "metrics", *VALUES),
     "audit": ("backend",),
+    "activity": ("backend", "index", "errors"),
     "services": ("dicom", "index", "storage", "backend", "audit", "metrics", *VALUES),
-    "web": ("dicom", "backend", "audit", "turns", "metrics", *VALUES),
+    "web": ("dicom", "backend", "activity", "audit", "turns", "metrics", *VALUES),
     "check": ("services", "index", "backend", *VALUES),
     # Departs from the table: the response dataset of a Store is made, and written, where its URLs are known.
     "routes": (
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "services",
         "index",
         "backend",
+        "activity",
         "metrics",
         "dicom.reports",
         "dicom.native_model",
@@ -73,6 +75,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "services": ("orjson",),
     "web": ("starlette", "orjson"),
     "check": ("orjson",),
+    "activity": ("orjson",),
     "metrics": ("opentelemetry", "azure.monitor.opentelemetry.exporter"),
     "web.endpoint": ("azure.functions", "azurefunctions.extensions.http.fastapi"),
     "web.tokens": ("jwt",),
