@@ -3,7 +3,10 @@
 import subprocess
 from pathlib import Path
 
-from bicep.package import files_of_app, files_of_packages
+from bicep.package import compile_all, files_of_app, files_of_packages
+
+_UNCHECKED_HASH = 0b01
+"""The flags of a compiled file (PEP 552): named by a hash of its source, which nobody checks."""
 
 
 def test_files(root: Path) -> None:
@@ -30,10 +33,22 @@ def test_ignored(tmp_path: Path) -> None:
 
 
 def test_packages(tmp_path: Path) -> None:
-    """Tests, stubs and caches of packages are left out; a module that is merely called so is not."""
-    for name in ("p/a.py", "p/a.pyi", "p/tests/b.py", "p/__pycache__/a.pyc", "p/testing.py", "p-1.dist-info/METADATA"):
+    """Tests and stubs of packages are left out; a module that is merely called so is not."""
+    for name in ("p/a.py", "p/a.pyi", "p/tests/b.py", "p/testing.py", "p-1.dist-info/METADATA"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
 
     assert [path.as_posix() for path in files_of_packages(tmp_path)] == ["p/a.py", "p/testing.py",
                                                                          "p-1.dist-info/METADATA"]  # fmt: skip
+
+
+def test_compiled(tmp_path: Path) -> None:
+    """Modules are compiled for good: the times that a zip gives files do not make Python compile them again."""
+    (tmp_path / "p").mkdir()
+    module = tmp_path / "p" / "a.py"
+    module.write_text("written = __cached__\n")
+
+    compile_all(tmp_path)
+
+    [compiled] = (tmp_path / "p" / "__pycache__").iterdir()
+    assert int.from_bytes(compiled.read_bytes()[4:8], "little") == _UNCHECKED_HASH
