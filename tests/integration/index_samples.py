@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, delete, event
 
 from shared.dicom.attributes import SEARCHABLE, tag_of
 from shared.dicom.values import index_value
+from shared.index import tables
 from shared.index.database import open_engine
 from shared.index.migrate import migrate
 from shared.index.publishing import publish, reserve
@@ -74,6 +75,17 @@ def uids(study: int, series: int = 1, instance: int = 1) -> dict[str, str | int]
         "SeriesInstanceUID": f"1.{study}.{series}",
         "SOPInstanceUID": f"1.{study}.{series}.{instance}",
     }
+
+
+def empty_server(url: str) -> None:
+    """Migrate the database of a server and remove everything from it but what the migrations put there."""
+    migrate(url)
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        for table in reversed(tables.metadata.sorted_tables):
+            if table not in {tables.partition, tables.change_feed_clock}:
+                connection.execute(delete(table))
+    engine.dispose()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, delete, event, insert, select, text
+from sqlalchemy import Connection, event, insert, select, text
 
 from shared.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from shared.index import tables
@@ -24,7 +24,7 @@ from shared.index.instances import find
 from shared.index.migrate import migrate
 from shared.index.publishing import publish, reserve
 from shared.model import InstanceKey, Scope
-from tests.integration.index_samples import NOW, new_instance, uids
+from tests.integration.index_samples import NOW, empty_server, new_instance, uids
 
 KEY = InstanceKey(1, "1.1", "1.1.1", "1.1.1.1")
 URL = os.environ.get("DICOM_TEST_SQL_URL")
@@ -40,13 +40,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def url(template: Path, tmp_path: Path) -> str:
     if URL:
-        migrate(URL)
-        engine = open_engine(URL)
-        with engine.begin() as connection:
-            for table in reversed(tables.metadata.sorted_tables):
-                if table is not tables.partition:
-                    connection.execute(delete(table))
-        engine.dispose()
+        empty_server(URL)
         return URL
     shutil.copy(template, tmp_path / "index.db")
     return f"sqlite:///{tmp_path / 'index.db'}"
