@@ -49,6 +49,13 @@ def receiving() -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status = receiver.take(json.loads(body), dict(self.headers))
             self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            """Say yes to whoever follows a redirect."""
+            self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from shared.errors import Unavailable
@@ -46,8 +47,10 @@ class WebhookEvents:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_LONGEST_S))
         fields = {"Content-Type": "application/json; charset=utf-8", "aeg-event-type": "Notification"}
         try:
-            async with self._session.post(self._url, data=json.dumps(events), headers=fields) as answer:
-                if not answer.ok:
+            # What a redirect leads to is asked with GET: it would say yes to events that it was never sent.
+            posted = self._session.post(self._url, data=json.dumps(events), headers=fields, allow_redirects=False)
+            async with posted as answer:
+                if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
                     raise Unavailable(f"The receiver of events answers {answer.status}.")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable("The receiver of events does not answer.") from error

@@ -65,18 +65,23 @@ def read_include_metadata(parameter: Parameter) -> bool:
 
 
 def _time(parameter: Parameter, name: str, default: datetime) -> datetime:
-    """Return a time with its zone; one finer than microseconds is the next of these, as every entry's time is one."""
+    """Return a time with its zone; one finer than microseconds is the next of these, as every entry's time is one.
+
+    What lies beyond the first or last time, as the largest that .NET can write does, is that time.
+    """
     text = parameter(name.lower())
     if text is None:
         return default
     try:
         found = datetime.fromisoformat(text.upper())
-        if found.tzinfo is None:
-            raise InvalidRequest(f"{name} names no time zone: it ends in neither Z nor an offset (%2B for a plus).")
-        finer = timedelta(microseconds=bool(_BEYOND_MICROSECONDS.search(text)))
-        return found.astimezone(UTC) + finer
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise InvalidRequest(f"{name} is not a date and time of ISO 8601.") from error
+    if found.tzinfo is None:
+        raise InvalidRequest(f"{name} names no time zone: it ends in neither Z nor an offset (%2B for a plus).")
+    try:
+        return found.astimezone(UTC) + timedelta(microseconds=bool(_BEYOND_MICROSECONDS.search(text)))
+    except OverflowError:
+        return _FIRST_TIME if found.year == _FIRST_TIME.year else _LAST_TIME
 
 
 def _values(parameter: Parameter, name: str) -> list[str]:

@@ -227,6 +227,17 @@ def test_empty_window(by_time: Feed, end: str) -> None:
     assert by_time.read(startTime="2024-05-01T08:00:00Z", endTime=end).status_code == 400
 
 
+@pytest.mark.parametrize("end", ["9999-12-31T23:59:59.9999999+00:00", "9999-12-31T23:59:59.9999999-14:00"])
+@pytest.mark.parametrize("start", ["0001-01-01T00:00:00.0000000+00:00", "0001-01-01T00:00:00+14:00"])
+def test_all_of_time(by_time: Feed, start: str, end: str) -> None:
+    """The first and the last time that clients write hold everything between them."""
+    by_time.client.store(part10())
+
+    answer = by_time.read(startTime=start, endTime=end, limit="1", includeMetadata="false")
+
+    assert [one["sequence"] for one in answer.json()] == [1]
+
+
 def test_window_of_time(by_time: Feed) -> None:
     """A window holds the entries from its start on, before its end, in order; offset and limit count entries."""
     before = by_time.latest()

@@ -182,6 +182,17 @@ async def test_receiver_down(backend: Backend, receiver: Receiver) -> None:
     assert await waiting(backend) == (0, None)
 
 
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 301, 302, 303, 304, 307, 400, 404, 410, 429, 500, 503, 599])
+async def test_acknowledged(backend: Backend, receiver: Receiver, status: int) -> None:
+    """Any status of 2xx acknowledges events, and nothing else: a redirect would be followed without them."""
+    await publish(backend)
+    await backend.index.write(store, uids(1))
+    receiver.answer = lambda _: status
+
+    assert await publish(backend) == (1 if status < 300 else 0)
+    assert await waiting(backend) == ((0, None) if status < 300 else (1, NOW))
+
+
 _NOWHERE = "http://127.0.0.1:9/"
 
 
