@@ -73,7 +73,7 @@ def test_no_other_setting() -> None:
 
 def test_roles() -> None:
     """The roles that count without a policy are those of the service."""
-    stated = set(re.findall(r"^\| `([A-Za-z ]+)` \| (all|read) \|$", _section("9.2"), re.MULTILINE))
+    stated = set(re.findall(r"^\| `([A-Za-z ]+)` \| (all|read) \|$", _section("10.2"), re.MULTILINE))
 
     assert stated == {(one.value, "read" if one.actions == {Action.READ} else "all") for one in REFERENCE_ROLES}
 
