@@ -49,14 +49,19 @@ class Writer:
     expiring: list[tuple[str, float]] = field(default_factory=list)
 
     def run(self, end: float) -> None:
-        """Work until a moment (`time.monotonic`)."""
-        while time.monotonic() < end:
+        """Do everything once, and then go on until a moment (`time.monotonic`)."""
+        first = self.chance.sample(list(_DOES), len(_DOES))
+        while first or time.monotonic() < end:
             while len(self.studies) < _STUDIES:
                 self.studies.append(Study(new_uid(), new_uid(), [new_uid() for _ in range(_INSTANCES)]))
             study = self.chance.choice(self.studies)
-            [name] = self.chance.choices(list(_DOES), [often for _, often in _DOES.values()])
+            name = first.pop() if first else self._next()
             self.counts[name] = self.counts.get(name, 0) + 1
             _DOES[name][0](self, study)
+
+    def _next(self) -> str:
+        [name] = self.chance.choices(list(_DOES), [often for _, often in _DOES.values()])
+        return name
 
     def settle(self) -> None:
         """Hold what is found of each study against what must be."""
