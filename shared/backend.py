@@ -154,11 +154,12 @@ def open_backend(settings: Settings) -> Backend:
     blobs, records = _stores(settings)
     decoding = Decoding(settings.decoding_at_once, settings.decoding_queue)
     index = open_index(settings.dicom_sql_url, settings.dicom_identity_client_id)
-    audit, events = _audit_table(settings), _events(settings)
+    audit, events = open_audit_table(settings), _events(settings)
     return Backend(settings, index, blobs, records, audit=audit, decoding=decoding, events=events)
 
 
-def _audit_table(settings: Settings) -> AuditTable | None:
+def open_audit_table(settings: Settings) -> AuditTable | None:
+    """Return the table of audit records; None where there is no Table Storage."""
     if settings.dicom_storage_folder:
         return None
     from shared.storage.azure_audit import AzureAuditTable

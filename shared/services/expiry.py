@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
-from shared import audit
+from shared import audit_records
 from shared.backend import Backend
 from shared.errors import DicomwebError
 from shared.index import terms
@@ -55,14 +55,14 @@ async def _delete(study: ExpiredStudy, backend: Backend) -> bool:
             "ResultType": result,
         }
         uids = {"study": study.study}
-        await audit.keep({**known, **fields}, uids, backend, must_be_kept=backend.settings.audit_strict)
+        await audit_records.keep({**known, **fields}, uids, backend, must_be_kept=backend.settings.audit_strict)
 
     async def record_end(status: HTTPStatus) -> None:
         took_ms = round((time.perf_counter() - began) * 1000)
-        result = audit.SUCCEEDED if status is HTTPStatus.NO_CONTENT else audit.FAILED
+        result = audit_records.SUCCEEDED if status is HTTPStatus.NO_CONTENT else audit_records.FAILED
         await record(result, StatusCode=status.value, DurationMs=took_ms)
 
-    await record(audit.STARTED)
+    await record(audit_records.STARTED)
     try:
         count = await backend.index.write(terms.delete_expired, study.row, backend.now, grace)
     except DicomwebError:

@@ -1,7 +1,7 @@
-"""What a table of audit records does: they are added, and never changed."""
+"""What a table of audit records does: they are added, never changed, and asked for."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
+from datetime import date, datetime
 from typing import Protocol
 
 
@@ -13,6 +13,16 @@ class AuditTable(Protocol):
 
     def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
         """Keep a record while the caller goes on; one that is not kept is counted in the log."""
+
+    def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:
+        """Yield the records from *first* to *last*, both included, whose columns are *equal*, in the order of time.
+
+        Raises
+        ------
+        Unavailable
+            While they are read: the table does not answer.
+        """
+        ...
 
     async def close(self) -> None:
         """Give back connections."""

@@ -5,9 +5,9 @@ The only place beside the index where UIDs stand in the clear.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from zlib import crc32
 
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
@@ -20,6 +20,11 @@ _log = logging.getLogger(__name__)
 
 _SPREAD = 16
 _MOST_WAITING = 1000
+_LONGEST_TEXT = 32_000
+"""Characters of a column; Table Storage refuses the whole row above 64 KiB of UTF-16."""
+
+_KEYS = frozenset({"PartitionKey", "RowKey"})
+_TIME = len("00:00:00.000000")
 
 
 class AzureAuditTable:
@@ -39,7 +44,7 @@ class AzureAuditTable:
     async def add(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
         """Keep a record; raise `Unavailable` when it is not kept."""
         row = {
-            **fields,
+            **{column: value[:_LONGEST_TEXT] if isinstance(value, str) else value for column, value in fields.items()},
             "PartitionKey": f"{at:%Y-%m-%d}-{crc32(name.encode()) % _SPREAD:x}",
             "RowKey": f"{at:%H:%M:%S.%f}-{name}",
         }
@@ -63,6 +68,25 @@ class AzureAuditTable:
         task = asyncio.ensure_future(self._add_or_log(at, name, fields))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
+
+    async def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:
+        """Yield the records of these days whose columns are *equal*; raise `Unavailable` where the table is silent."""
+        where = " and ".join(
+            ("PartitionKey ge @first", "PartitionKey lt @behind", *(f"{one} eq @{one}" for one in equal))
+        )
+        for number in range((last - first).days + 1):
+            day = first + timedelta(number)
+            bounds = {"first": f"{day}", "behind": f"{day + timedelta(1)}"}
+            try:
+                rows = [row async for row in self._table.query_entities(where, parameters={**bounds, **equal})]
+            except ResourceNotFoundError:
+                return  # nobody has called yet
+            except AzureError as error:
+                raise Unavailable("The audit table does not answer, or may not be read.") from error
+            # A day has sixteen partitions, each in its order.
+            for row in sorted(rows, key=lambda row: str(row["RowKey"])):
+                fields = {name: value for name, value in row.items() if name not in _KEYS}
+                yield {"TimeGenerated": f"{day}T{row['RowKey'][:_TIME]}Z", **fields}
 
     async def close(self) -> None:
         """Keep what is waiting, and give back connections."""

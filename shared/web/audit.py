@@ -8,7 +8,7 @@ from http import HTTPStatus
 import orjson
 from starlette.datastructures import Headers
 
-from shared.audit import FAILED, STARTED, SUCCEEDED, keep
+from shared.audit_records import FAILED, STARTED, SUCCEEDED, keep
 from shared.backend import Backend
 from shared.errors import InvalidRequest
 from shared.model import Action

@@ -185,7 +185,7 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
         context = backend()
         check_head(http, context.settings)
         call.custom = audit.custom_headers(http.headers)
-        call.partition, call.uids = _named(http, endpoint)
+        call.partition, call.uids = _named(http)
         call.caller = await access_of(context.settings).caller_of(http)
         budgets_of(context.settings).spend((call.caller.issuer, call.caller.subject or call.address))
         await audit.begin(call, context)
@@ -323,20 +323,28 @@ async def _partition(name: str | None, caller: Caller, endpoint: Endpoint, conte
     return await (context.default_partition() if name is None else context.find_partition(name))
 
 
-def _named(http: HttpRequest, endpoint: Endpoint) -> tuple[str, dict[str, str]]:
+def _named(http: HttpRequest) -> tuple[str, dict[str, str]]:
     """Return the partition and the UIDs that a request names, where they are such, for its audit records."""
     partition = str(http.path_params.get("partition", ""))
     named = {level: str(http.path_params.get(level, "")) for level in _LEVELS}
-    if endpoint.template == _BY_QUERY:
+    if any(not uid for uid in named.values()) and http.scope["query_string"]:
         query = dict(reversed(_query(http)))
-        named = {level: query.get(name, "") for level, name in zip(_LEVELS, _UIDS_OF_QUERY, strict=True)}
+        named |= {
+            level: next((query[name] for name in _UIDS_OF_QUERY[level] if name in query), "")
+            for level, uid in named.items()
+            if not uid
+        }
     uids = {level: text.rstrip(" ") for level, text in named.items()}
     found = {level: text for level, text in uids.items() if text and is_uid(text)}
     return partition if _PARTITION_NAME.fullmatch(partition) else "", found
 
 
-_BY_QUERY = "wado"
-_UIDS_OF_QUERY = ("studyuid", "seriesuid", "objectuid")
+_UIDS_OF_QUERY = {
+    "study": ("studyuid", "studyinstanceuid", "0020000d"),
+    "series": ("seriesuid", "seriesinstanceuid", "0020000e"),
+    "instance": ("objectuid", "sopinstanceuid", "00080018"),
+}
+"""Parameters that name one, of WADO-URI and of a search, in lower case."""
 
 
 def _query_string(http: HttpRequest) -> str:

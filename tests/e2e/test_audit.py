@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import httpx
 import pytest
 from azure.data.tables import TableServiceClient
 
-from tests.e2e.conftest import Service, running
+from tests.e2e.conftest import ROOT, Service, running
 from tests.factories import multipart, part10
 from tests.issuer import bearer, issuing
 from tests.unit.test_function_app import ROUTES
@@ -82,6 +84,53 @@ def test_table(azurite: str, tmp_path: Path) -> None:
     assert {(row["OperationName"], row["ResultType"]) for row in found} - {("retrieve_by_uri", "Failed")} == expected
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\d-[0-9a-f]", row["PartitionKey"]) for row in found)
     assert study not in log.read_text("utf-8")
+
+
+def ask(environment: dict[str, str], *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    """Return the exit code of `python -m shared.audit`, and the records it shows."""
+    done = subprocess.run(
+        [sys.executable, "-m", "shared.audit", "--json", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"DICOM_SQL_URL": "sqlite:///not-opened"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_who_read_which_study(azurite: str, tmp_path: Path) -> None:
+    """An operator asks who read a study; a search that names it, by keyword or tag, is among the answers."""
+    study, environment = "1.2.777003.1", {"DICOM_STORAGE_CONNECTION_STRING": azurite}
+    with (
+        issuing() as issuer,
+        running(
+            "embedded",
+            tmp_path,
+            **environment,
+            AUDIT_STRICT="true",
+            AUTH_ISSUERS=issuer.url,
+            AUTH_AUDIENCES="api://dicom",
+        ) as url,
+        httpx.Client(base_url=f"{url}/v2/") as http,
+    ):
+        for who, path in (
+            ("ada", f"studies/{study}/series"),
+            ("bob", f"studies?StudyInstanceUID={study}"),
+            ("eve", f"instances?0020000d={study}"),
+            ("ida", "studies?StudyInstanceUID=1.2.777003.2"),
+        ):
+            http.get(path, headers=bearer(issuer.token("DicomDataReader", oid=who)))
+
+    code, found = ask(environment, "--study", study, "--action", "read")
+
+    assert code == 0
+    assert [(one["Identity"], one["ResultType"]) for one in found] == [
+        (who, result) for who in ("ada", "bob", "eve") for result in ("Started", "Succeeded")
+    ]
+    assert ask(environment, "--study", study, "--identity", "ida") == (1, [])
+    assert ask(environment, "--study", study, "--last", "2020-01-01", "--first", "2019-12-31") == (1, [])
+    assert ask({"DICOM_STORAGE_FOLDER": str(tmp_path)}) == (2, [])
 
 
 @pytest.mark.parametrize(("strict", "statuses"), [("true", [503, 204]), ("false", [204, 204])])

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,10 @@ class Table:
 
     def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
         self.later.append(fields)
+
+    async def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:  # noqa: ARG002
+        for row in self.rows:
+            yield dict(row)
 
     async def close(self) -> None:
         pass
