@@ -12,7 +12,7 @@ from shared.errors import InvalidRequest
 from shared.model import Action, ByteStream, Wish
 from shared.routes.retrieve import bulk_answer, frame_numbers, multipart
 from shared.services.bulkdata import value_of
-from shared.services.render import ANIMATION, HTML, PICTURES, Renderable, animate, render_frames, renderable, report
+from shared.services.render import ANIMATION, PICTURES, Renderable, animate, render_frames, renderable, report
 from shared.services.streams import begun, whole
 from shared.services.thumbnails import find_shown, thumbnail
 from shared.web.endpoint import Request, route
@@ -94,7 +94,7 @@ async def picture_of(
 
 
 async def _shown(request: Request, one: Renderable, wish: Wish, backend: Backend) -> Response:
-    if HTML in one.media_types:
+    if one.is_report:
         return Response(report(one, wish.media_type), media_type=f"{wish.media_type}; charset=utf-8")
     return await bulk_answer(request, await value_of(one.source, one.header, one.shown_path, backend), wish)
 

@@ -1,5 +1,6 @@
 """Retrieve bulk data: binary values of a stored file, nested ones too, as they lie in it (PS3.18 §10.4.1.1.5)."""
 
+import re
 from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ OCTET_STREAM = "application/octet-stream"
 _DOCUMENT, _DOCUMENT_TYPE, _DOCUMENT_LENGTH = map(
     tag_of, ("EncapsulatedDocument", "MIMETypeOfEncapsulatedDocument", "EncapsulatedDocumentLength")
 )
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 _NESTED_BYTES = 8 * 2**20
 """Of compressed pixel data in a sequence, such as an icon: more than a header may hold."""
 _WORD_BYTES = {"OW": 2, "US": 2, "SS": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
@@ -133,7 +135,7 @@ def _fragments(value: bytes, offset: int) -> tuple[ByteRange, ...]:
 def _plain(source: Source, header: Header, value: BulkValue, length: int) -> BulkData:
     media_type = OCTET_STREAM
     if value.path == _DOCUMENT:
-        media_type = str(_first(header.dataset, _DOCUMENT_TYPE) or OCTET_STREAM).lower()
+        media_type = document_type(header.dataset) or OCTET_STREAM
         stated = _first(header.dataset, _DOCUMENT_LENGTH)
         length = stated if isinstance(stated, int) and length - 1 <= stated <= length else length
     is_swapped = source.transfer_syntax == BIG_ENDIAN
@@ -144,6 +146,15 @@ def _plain(source: Source, header: Header, value: BulkValue, length: int) -> Bul
         parts=((ByteRange(value.offset, max(length, 0)),),),
         word_bytes=_WORD_BYTES.get(value.vr, 1) if is_swapped else 1,
     )
+
+
+def document_type(dataset: dict[str, Any]) -> str:
+    """Return the media type that an encapsulated document names, without parameters; "" where it names none.
+
+    It becomes a field of a header, so what is no media type is one of bytes (RFC 9110 §8.3.1).
+    """
+    text = str(_first(dataset, _DOCUMENT_TYPE) or "").partition(";")[0].strip().lower()
+    return text if not text or _MEDIA_TYPE.fullmatch(text) else OCTET_STREAM
 
 
 def _inline(dataset: dict[str, Any], path: str) -> bytes:

@@ -15,6 +15,7 @@ from shared.errors import NotFound
 from shared.index.frames import pages_for
 from shared.index.representative import find_middle
 from shared.model import ByteStream, Scope, StoredInstance
+from shared.services.bulkdata import document_type
 from shared.services.frames import Place, decoded_ahead, places_of, read_frame
 from shared.services.source import Source, header_of, image_in, source_of
 from shared.services.streams import each, one_piece, read_ahead, whole
@@ -22,15 +23,14 @@ from shared.services.streams import each, one_piece, read_ahead, whole
 PICTURES = ("image/jpeg", "image/png", "image/gif")
 ANIMATION = "image/gif"
 HTML, TEXT = "text/html", "text/plain"
+REPORTS = (HTML, TEXT)
 
 _STATE_CLASSES = frozenset(f"1.2.840.10008.5.1.4.1.1.11.{number}" for number in (1, 2, 5))
 """Softcopy presentation states that `dicom.presentation_state` understands."""
 _MOST_REFERENCES = 20
 """Of a presentation state that are looked for."""
 _REPORT_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
-_CLASS, _DOCUMENT, _DOCUMENT_TYPE = map(
-    tag_of, ("SOPClassUID", "EncapsulatedDocument", "MIMETypeOfEncapsulatedDocument")
-)
+_CLASS, _DOCUMENT = map(tag_of, ("SOPClassUID", "EncapsulatedDocument"))
 _SIZE = tag_of("Rows"), tag_of("Columns")
 _TABLES = ("0028", "0048", "5200", "6")
 """How the tags begin of what holds binary values for rendering: lookup tables, colour profiles, overlays."""
@@ -74,6 +74,11 @@ class Renderable:
         """Whether its frames are rendered."""
         return self.media_types == PICTURES
 
+    @property
+    def is_report(self) -> bool:
+        """Whether it is a structured report, of which a page or a text is made."""
+        return self.media_types == REPORTS
+
 
 async def renderable(scope: Scope, backend: Backend) -> Renderable:
     """Return what stands for *scope*: an instance itself, of a study or series the middle one of its images.
@@ -114,10 +119,9 @@ def _media_types(header: Header) -> tuple[str, ...]:
     if header.pixel_data is not None:
         kind = MEDIA_TYPE_OF.get(header.transfer_syntax, "")
         return (kind,) if kind.startswith("video/") else PICTURES
-    document, sop_class = _first(header, _DOCUMENT_TYPE), _first(header, _CLASS)
-    if document:
-        return (document.lower(),)
-    return (HTML, TEXT) if sop_class.startswith(_REPORT_CLASSES) else ()
+    if document := document_type(header.dataset):
+        return (document,)
+    return REPORTS if _first(header, _CLASS).startswith(_REPORT_CLASSES) else ()
 
 
 async def render_frames(

@@ -244,9 +244,10 @@ async def _finished(response: Response, http: HttpRequest, body: "_Body") -> Res
 
 
 _PDF = "application/pdf"
-_SAFE = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN"}
+_SAFE = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "SAMEORIGIN", "Cache-Control": "no-store"}
 _POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'; frame-ancestors 'self'"
+    "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'; frame-ancestors 'self';"
+    " form-action 'none'; base-uri 'none'"
 )
 """For whatever a stored document turns out to be; readers of PDF need scripts of their own."""
 

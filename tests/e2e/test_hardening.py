@@ -75,6 +75,8 @@ def test_fields(strict: httpx.Client, method: str, path: str) -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert "form-action 'none'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert answer.headers["Access-Control-Allow-Origin"] == _VIEWER
     assert "ETag" in answer.headers["Access-Control-Expose-Headers"]

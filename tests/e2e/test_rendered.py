@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -277,3 +278,35 @@ def test_document(client: Client) -> None:
     answer = client.get(f"{_path(client, file_of(made))}/rendered", "*/*")
 
     assert (answer.headers["content-type"], answer.content[:8]) == ("application/pdf", b"%PDF-1.7")
+
+
+@pytest.mark.parametrize(
+    ("given", "media_type"),
+    [
+        ("text/html", "text/html"),
+        ("Text/HTML; charset=x", "text/html"),
+        ("text/html\r\nX-Evil: 1", "application/octet-stream"),
+        ("text/html\0", "application/octet-stream"),
+        ("html", "application/octet-stream"),
+    ],
+)
+def test_hostile_document(v2: Client, given: str, media_type: str) -> None:
+    """A document's own name of its type gets into no header unless it is one, and its scripts and forms do nothing."""
+    made = dataset(EncapsulatedDocument=b"<script>alert(1)</script>" + bytes(2000))
+    made.add_new("MIMETypeOfEncapsulatedDocument", "LO", given)
+    path = _path(v2, file_of(made))
+
+    for address in (f"{path}/rendered", f"{path}/bulkdata/00420011"):
+        for accept in (media_type, f'multipart/related; type="{media_type}"'):
+            answer = v2.get(address, accept)
+
+            assert answer.status_code == 200, answer.text
+            assert media_type in (answer.headers["content-type"].partition(";")[0], _part_type(answer))
+            assert b"X-Evil" not in answer.content
+            assert "x-evil" not in answer.headers
+            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def _part_type(answer: httpx.Response) -> str:
+    """Return the media type of the first part of a multipart answer."""
+    return answer.content.partition(b"Content-Type: ")[2].partition(b"\r\n")[0].decode("latin-1")
