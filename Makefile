@@ -32,11 +32,12 @@ demo: ## store a small study in the running service and show commands worth tryi
 test: lint ## check style and types, and run all tests
 	.venv/bin/python -m pytest -n auto
 
-lint: ## check style and types
+lint: ## check style, types and what is known to be unsafe
 	@sh localhost/venv.sh tests/requirements.txt
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
+	.venv/bin/bandit -q -r function_app.py shared
 
 bench: ## measure what each transaction costs
 	@sh localhost/venv.sh tests/requirements.txt

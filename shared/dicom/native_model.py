@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 from xml.parsers import expat
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr  # nosec B406 # they write, and read nothing
 
 from shared.dicom.attributes import keyword_of
 from shared.dicom.limits import MAX_DEPTH

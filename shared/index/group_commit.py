@@ -181,7 +181,7 @@ def _attempt_together(connection: Connection, jobs: list[_Job[Any]]) -> list[_Ou
 def _attempt(connection: Connection, work: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
     """Return the result of *work* or its failure, after which nothing of it is left in the transaction."""
     driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101 - a connected one has it
+    assert driver is not None  # noqa: S101 # nosec B101 # a connected one has it
     attempt = 1
     while True:
         driver.execute("SAVEPOINT job")
