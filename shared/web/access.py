@@ -121,4 +121,6 @@ _WORDS: Mapping[Action, str] = {
 
 def _text(claims: Mapping[str, Any], *names: str) -> str:
     """Return the first of these claims that is a text."""
-    return next((found[:_LONGEST_NAME] for name in names if isinstance(found := claims.get(name), str)), "")
+    text = next((found for name in names if isinstance(found := claims.get(name), str)), "")
+    # JSON may hold halves of characters, which no record takes.
+    return text[:_LONGEST_NAME].encode(errors="replace").decode()

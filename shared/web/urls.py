@@ -99,23 +99,29 @@ def service_urls(request: Request, settings: Settings, path: str) -> Urls:
     return Urls(f"{scheme}://{host}/{below}" if below else f"{scheme}://{host}")
 
 
-def client_address(request: Request) -> str:
-    """Return the address that the request came from: the last one that the Functions host names."""
+def client_address(request: Request, trusted_proxies: str = "") -> str:
+    """Return the address that the request came from: the last one that the Functions host names.
+
+    Where that is one of our proxies it is the last one that a proxy of ours names and that is none itself: what
+    stands before it anybody may have written.
+    """
     peer = request.client.host if request.client else ""
-    sent = next(iter(_values(request, "for")[-1:]), peer)
     # The platform adds a port.
-    return sent.rpartition(":")[0] if sent.count(":") == 1 else sent
+    sent = [one.rpartition(":")[0] if one.count(":") == 1 else one for one in _values(request, "for") or [peer]]
+    networks = _networks(trusted_proxies)
+    return next((one for one in reversed(sent) if not _is_within(one, networks)), sent[0])
 
 
 def is_proxy(request: Request, networks: Networks) -> bool:
     """Whether the request was sent by one of our proxies."""
-    if not networks:
-        return False
+    return _is_within(client_address(request), networks)
+
+
+def _is_within(address: str, networks: Networks) -> bool:
     try:
-        sender = ip_address(client_address(request))
+        return bool(networks) and any(ip_address(address) in network for network in networks)
     except ValueError:
         return False
-    return any(sender in network for network in networks)
 
 
 @lru_cache(maxsize=8)

@@ -145,6 +145,34 @@ def test_other_clinic(guarded: Guarded, method: str, path: str) -> None:
         }
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "CLINIC-B/studies",
+        "%63linic-b/studies",
+        "clinic-b%20/studies",
+        "clinic-b%00/studies",
+        "clinic-a%2f..%2fclinic-b/studies",
+        "clinic-a;clinic-b/studies",
+        "%EF%BD%83linic-b/studies",
+        "clinic-b/studies/",
+    ],
+)
+def test_spellings_of_other_clinic(guarded: Guarded, path: str) -> None:
+    """No spelling of another clinic's name leads to it."""
+    answer = guarded.send("GET", f"/v2/partitions/{path}", bearer(guarded.issuer.token("clinic-a")))
+
+    assert answer.status_code == 400
+    assert "1.2.3" not in answer.text
+
+
+def test_half_a_character(guarded: Guarded) -> None:
+    """A name in a token that no record could hold is no fault of the service."""
+    fields = bearer(guarded.issuer.token("reader", oid="\ud800"))
+
+    assert guarded.send("GET", "/v2/partitions/clinic-a/studies", fields).status_code == 200
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_feed_of_other_clinic(guarded: Guarded, version: str) -> None:
     """The change feed, its latest entry and the list of partitions show a caller what it may read, and no more."""

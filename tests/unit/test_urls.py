@@ -134,3 +134,18 @@ def test_client_address(forwarded: str, address: str) -> None:
     sent.scope["client"] = ("192.0.2.1", 1)
 
     assert client_address(sent) == address
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("198.51.100.7, 10.1.2.3", "198.51.100.7"),
+        ("1.1.1.1, 198.51.100.7:5000, 10.9.9.9, 10.1.2.3", "198.51.100.7"),
+        ("1.1.1.1, 198.51.100.7", "198.51.100.7"),
+        ("1.1.1.1, forged, 10.1.2.3", "forged"),
+        ("10.1.2.3", "10.1.2.3"),
+    ],
+)
+def test_client_behind_proxies(forwarded: str, address: str) -> None:
+    """Behind our proxies a caller is the last one who is none of them; what comes before may be made up."""
+    assert client_address(request(x_forwarded_for=forwarded), "10.0.0.0/8") == address
