@@ -194,8 +194,9 @@ def requests() -> Iterator[tuple[str, str, dict[str, str], bytes]]:
 
 
 def test_no_marks(tmp_path: Path) -> None:
-    """Of marked data of a patient nothing is in the log at any level, whatever route is called and what goes wrong."""
+    """Of marked data of a patient nothing is in the log at any level or in metrics, whatever goes wrong."""
     log, settings = tmp_path / "log", {"AzureFunctionsJobHost__logging__logLevel__default": "Trace"}
+    settings |= {"METRICS_TO": "console", "OTEL_METRIC_EXPORT_INTERVAL": "1000"}
     with running("embedded", tmp_path / "data", log, **settings) as url, httpx.Client(base_url=f"{url}/v2/") as http:
         fields = {"Content-Type": "application/dicom", "Accept": "application/dicom+json"}
         assert http.post("studies", content=marked(), headers=fields).status_code == 202
@@ -209,6 +210,7 @@ def test_no_marks(tmp_path: Path) -> None:
     assert statuses >= {200, 202, 204, 400, 404, 406, 409, 414}
     assert len(records(log)) > 100
     assert " DEBUG " in text
+    assert "dicomweb.request.duration" in text
     assert [line for line in text.splitlines() if _MARK.lower() in line.lower() or "777001" in line] == []
 
 
