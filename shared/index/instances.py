@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, selec
 from sqlalchemy import delete as delete_from
 
 from shared.errors import InvalidRequest
-from shared.index import change_feed, studies, tag_values
+from shared.index import change_feed, outdated, studies, tag_values
 from shared.index.garbage import chunks, discard
 from shared.index.tables import (
     document_entry,
@@ -21,7 +21,7 @@ from shared.index.tables import (
     series_document,
     study,
 )
-from shared.model import ChangeAction, FramePage, InstanceKey, Scope, StoredInstance
+from shared.model import ChangeAction, FramePage, InstanceKey, Level, Scope, StoredInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,8 @@ def delete(connection: Connection, scope: Scope, now: datetime, due_at: datetime
     studies.remove_empty(connection, study_ids, series_ids)
     if change_feed.append(connection, changes, now):
         tag_values.forget(connection, versions, study_ids, series_ids)
+    left = {*((Level.STUDY, number) for number in study_ids), *((Level.SERIES, number) for number in series_ids)}
+    outdated.mark(connection, left)
     return len(gone)
 
 

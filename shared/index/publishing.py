@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, Insert, bindparam, insert, select
 from sqlalchemy import delete as delete_from
 
-from shared.index import change_feed, studies, tag_values, terms
+from shared.index import change_feed, outdated, studies, tag_values, terms
 from shared.index.garbage import chunks, discard, release
 from shared.index.instances import delete_beside, stored_instances
 from shared.index.tables import frame_page, instance, instance_metadata, reservation
@@ -74,12 +74,13 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
     lost = _unpublished(connection, [one.version for one in instances if one.version not in reserved])
     refused = dict.fromkeys(lost, Refusal.RESERVATION_LOST)
     published: list[_Published] = []
+    doubtful: set[tuple[Level, int]] = set()
     waiting = [one for one in instances if one.version in reserved]
     for partition_id, group in groupby(
         sorted(waiting, key=lambda one: one.key.partition), lambda one: one.key.partition
     ):
         for page in _pages(group):
-            refused |= _publish(connection, partition_id, page, published, now)
+            refused |= _publish(connection, partition_id, page, published, doubtful, now)
     discard(connection, list(refused), now)
     revision = change_feed.append(connection, [one.change for one in published], now)
     if revision:
@@ -87,6 +88,9 @@ def publish(connection: Connection, instances: Sequence[NewInstance], now: datet
         tag_values.forget(connection, sorted(replaced), [], [])
         there = [(one.instance, one.place) for one in published if one.place.version not in replaced]
         tag_values.keep_published(connection, revision, there)
+        owners = {number for one in published for number in (one.place.study, one.place.series)}
+        doubtful |= tag_values.owners_of(connection, sorted(owners), sorted(replaced))
+    outdated.mark(connection, doubtful)
     return [refused.get(one.version) for one in instances]
 
 
@@ -134,11 +138,12 @@ def _publish(
     partition_id: int,
     instances: Sequence[NewInstance],
     published: list[_Published],
+    doubtful: set[tuple[Level, int]],
     now: datetime,
 ) -> dict[int, Refusal]:
     """Publish instances of one partition whose reservations hold; return those whose key is taken.
 
-    The others are added to *published*.
+    The others are added to *published*, and to *doubtful* the rows that may say something of what they replace.
     """
     known = studies.look_up(connection, partition_id, [one.key for one in instances])
     stored = {one.version: known.instances.get(one.key, 0) for one in instances}
@@ -157,6 +162,7 @@ def _publish(
     if not accepted:
         return refused
     parents = studies.merge(connection, known, accepted)
+    doubtful |= studies.in_doubt(known, parents, accepted)
     terms.save(connection, known, parents, accepted)
     _remove_replaced(connection, known, accepted)
     _insert(connection, _INSERT, [_row(one, parents) for one in accepted])

@@ -108,25 +108,57 @@ def merge(connection: Connection, known: Known, instances: Sequence[NewInstance]
         uid, pair = one.key.study, (one.key.study, one.key.series)
         studies[uid] = _merged(studies.get(uid), one, Level.STUDY)
         all_series[pair] = _merged(all_series.get(pair), one, Level.SERIES)
-    partition_id = instances[0].key.partition
+    merged = Known(studies, all_series, known.instances)
+    save(connection, known, merged, instances[0].key.partition)
+    return merged
+
+
+def save(connection: Connection, before: Known, after: Known, partition_id: int) -> None:
+    """Write those rows of *after* that say something else than *before*, with what is looked up beside them.
+
+    Raises
+    ------
+    Overtaken
+        As `merge`.
+    """
     _save(
         connection,
         Level.STUDY,
-        ((known.studies.get(uid), row, {"study_uid": uid}) for uid, row in studies.items()),
+        ((before.studies.get(uid), row, {"study_uid": uid}) for uid, row in after.studies.items()),
         partition_id,
     )
-    _save_words(connection, known.studies, studies, partition_id)
+    _save_words(connection, before.studies, after.studies, partition_id)
     _save(
         connection,
         Level.SERIES,
         (
-            (known.series.get(pair), row, {"series_uid": pair[1], "study_id": studies[pair[0]].id})
-            for pair, row in all_series.items()
+            (before.series.get(pair), row, {"series_uid": pair[1], "study_id": after.studies[pair[0]].id})
+            for pair, row in after.series.items()
         ),
         partition_id,
     )
-    _save_requests(connection, known.series, all_series, partition_id)
-    return Known(studies, all_series, known.instances)
+    _save_requests(connection, before.series, after.series, partition_id)
+
+
+def in_doubt(known: Known, merged: Known, instances: Sequence[NewInstance]) -> set[tuple[Level, int]]:
+    """Return the rows that may say something of an instance which *instances* replace, by level and number.
+
+    A row is not in doubt when the newest instances are those that are stored and say all that it says.
+    """
+    replacing = [one for one in instances if one.key in known.instances]
+    rows = {(one.key.study, None) for one in replacing} | {(one.key.study, one.key.series) for one in replacing}
+    found = set()
+    for study_uid, series_uid in rows:
+        level = Level.STUDY if series_uid is None else Level.SERIES
+        uids = (study_uid, series_uid or "")
+        row = merged.studies[study_uid] if series_uid is None else merged.series[uids]
+        before = known.studies[study_uid] if series_uid is None else known.series[uids]
+        of_row = [one for one in instances if one.key.study == study_uid and series_uid in {None, one.key.series}]
+        said = {key for one in of_row for part in (one.values, one.attributes) for key in orjson.loads(part[level])}
+        is_newest = before.newest < min(one.version for one in of_row)
+        if not (is_newest and said.issuperset(row.values) and said.issuperset(row.attributes)):
+            found.add((level, row.id))
+    return found
 
 
 def remove_empty(connection: Connection, study_ids: Sequence[int], series_ids: Sequence[int]) -> None:
@@ -251,6 +283,8 @@ def _save_words(
                 continue
             if keyword in old:
                 connection.execute(_REPLACE_WORDS, {"row": row.id, "name": keyword})
+            if name is None:
+                continue
             place = {"study_id": row.id, "keyword": keyword, "partition_id": partition_id}
             rows += [{**place, "position": position, "word": word} for position, word in words(str(name))]
     if rows:

@@ -391,6 +391,16 @@ query_tag_word = Table(
     sqlite_with_rowid=False,
 )
 
+# Studies and series some of whose values may be of an instance that is gone; `services/renewal.py` reads what is left
+# of them. A row that is gone too may stand here for a while.
+outdated_row = Table(
+    "outdated_row",
+    metadata,
+    Column("level", ascii_text(8), primary_key=True),
+    Column("owner_id", NUMBER, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
 # Why an instance that was stored before its tag could not be indexed.
 query_tag_error = Table(
     "query_tag_error",

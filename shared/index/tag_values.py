@@ -101,6 +101,31 @@ def keep_stored(connection: Connection, operation: str, readings: Mapping[int, R
         _keep_errors(connection, problems, now)
 
 
+def owners_of(connection: Connection, owners: Sequence[int], versions: Sequence[int]) -> set[tuple[Level, int]]:
+    """Return those studies and series of *owners* that have a value of one of some versions, by level and number."""
+    return {
+        (Level(level), owner)
+        for some in chunks(owners)
+        for few in chunks(versions)
+        for level, owner in connection.execute(_OWNERS_OF, {"owners": some, "versions": few})
+    }
+
+
+def valued(connection: Connection, level: Level, owner: int) -> set[int]:
+    """Return the tags of a *level* of which a study or series has a value."""
+    return set(connection.execute(_VALUED, {"level": level.value, "owner": owner}).scalars())
+
+
+def renew(connection: Connection, level: Level, owner: int, found: Iterable[tuple[Place, Iterable[TagValue]]]) -> None:
+    """Remove the values of a study or series whose instance is gone, and keep those *found* of its instances.
+
+    The caller has its turn.
+    """
+    for statement in _REMOVE_GONE:
+        connection.execute(statement, {"level": level.value, "owner": owner})
+    _keep(connection, found)
+
+
 def extent(connection: Connection) -> tuple[int, int]:
     """Return the highest version of all published instances, and how many these are."""
     highest, count = connection.execute(_EXTENT).one()
@@ -258,3 +283,25 @@ def _forgetting(level: Level, table: Table) -> Any:
 
 
 _FORGET = {level: [_forgetting(level, table) for table in (query_tag_value, query_tag_word)] for level in Level}
+_OWNERS_OF = (
+    select(query_tag.c.level, query_tag_value.c.owner_id)
+    .join(query_tag_value, query_tag_value.c.tag_id == query_tag.c.id)
+    .where(
+        query_tag.c.level != Level.INSTANCE.value,
+        query_tag_value.c.owner_id.in_(bindparam("owners", expanding=True)),
+        query_tag_value.c.version.in_(bindparam("versions", expanding=True)),
+    )
+)
+_OF_LEVEL = select(query_tag.c.id).where(query_tag.c.level == bindparam("level"))
+_VALUED = select(query_tag_value.c.tag_id).where(
+    query_tag_value.c.tag_id.in_(_OF_LEVEL), query_tag_value.c.owner_id == bindparam("owner")
+)
+_IS_GONE = ~select(instance.c.version).where(instance.c.version == query_tag_value.c.version).exists()
+_REMOVE_GONE = [
+    delete(query_tag_word).where(
+        query_tag_word.c.owner_id == bindparam("owner"), query_tag_word.c.tag_id.in_(_VALUED.where(_IS_GONE))
+    ),
+    delete(query_tag_value).where(
+        query_tag_value.c.tag_id.in_(_OF_LEVEL), query_tag_value.c.owner_id == bindparam("owner"), _IS_GONE
+    ),
+]

@@ -10,7 +10,7 @@ import azure.functions as func
 
 from shared import activity, metrics
 from shared.backend import Backend, backend
-from shared.services import cleanup, consolidation, events, expiry, operations, query_tags
+from shared.services import cleanup, consolidation, events, expiry, operations, query_tags, renewal
 
 blueprint = func.Blueprint()
 
@@ -76,9 +76,10 @@ async def fail_operation(message: func.QueueMessage) -> None:
 
 
 async def _clean_up(context: Backend) -> int:
-    """Return whether anything was removed; deletes of tags and operations that died are taken up too."""
+    """Return whether anything was removed; deletes of tags, operations and renewals that died are taken up too."""
     removed = await cleanup.clean_up(context)
     await query_tags.tidy(context)
+    await renewal.renew_all(context)
     return removed
 
 

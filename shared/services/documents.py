@@ -6,6 +6,7 @@ no value can look like one, as its quotation marks are escaped.
 """
 
 import asyncio
+import logging
 import zlib
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -22,6 +23,8 @@ from shared.model import ByteStream, InstanceKey, Scope
 from shared.services.document_form import frame, inflated_lines
 from shared.services.streams import begun
 from shared.storage.blobs import document_blob
+
+log = logging.getLogger(__name__)
 
 _LONG_BYTES = 64 * 1024
 _MOST_SERIES = 500
@@ -75,6 +78,22 @@ async def metadata_of(versions: Sequence[int], base: str, backend: Backend) -> d
             return [(one.version, document) async for one, document in found]
 
     return dict(pair for pairs in await asyncio.gather(*map(read, [rows, *by_place.values()])) for pair in pairs)
+
+
+async def readable_metadata_of(versions: Sequence[int], backend: Backend) -> dict[int, bytes]:
+    """Do as `metadata_of`, without URLs, and pass over what is lost."""
+    try:
+        return await metadata_of(versions, "", backend)
+    except NotFound:  # a document was replaced meanwhile, or is lost: then what else there is
+        return {version: one for version in versions for one in await _alone(version, backend)}
+
+
+async def _alone(version: int, backend: Backend) -> list[bytes]:
+    try:
+        return list((await metadata_of([version], "", backend)).values())
+    except NotFound:
+        log.warning("version %d has no metadata", version)
+        return []
 
 
 async def read_documents(

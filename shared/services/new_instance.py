@@ -52,6 +52,17 @@ def is_long(header: Header, length_bytes: int) -> bool:
     return header.is_deflated or end > SHORT_HEADER_BYTES
 
 
+def values_of(dataset: Mapping[str, Any], level: Level) -> dict[str, str | float]:
+    """Return what the index compares of one level, by keyword; the metadata of a version give what its file gave."""
+    found = ((one, index_value(dataset.get(one.tag), one.vr)) for one in SEARCHABLE.values() if one.level is level)
+    return {one.keyword: value for one, value in found if value is not None}
+
+
+def attributes_of(dataset: Mapping[str, Any], level: Level) -> dict[str, Any]:
+    """Return what a search shows of one level, by tag."""
+    return {tag: dataset[tag] for tag in RETURNED[level] if "Value" in dataset.get(tag, ())}
+
+
 def _new_instance(
     key: InstanceKey,
     header: Header,
@@ -69,11 +80,8 @@ def _new_instance(
         sop_class=uid_value(header.dataset, _CLASS),
         transfer_syntax=header.transfer_syntax,
         length_bytes=length_bytes,
-        values={level: _exactly(orjson.dumps(_values(dataset, level))) for level in Level},
-        attributes={
-            level: _exactly(orjson.dumps({tag: dataset[tag] for tag in tags if "Value" in dataset.get(tag, ())}))
-            for level, tags in RETURNED.items()
-        },
+        values={level: _exactly(orjson.dumps(values_of(dataset, level))) for level in Level},
+        attributes={level: _exactly(orjson.dumps(attributes_of(dataset, level))) for level in Level},
         # Level 1: metadata is written far more often than it is read from here (it is consolidated later).
         metadata=_exactly(zlib.compress(orjson.dumps(_shown(dataset, header, left_out)), 1)),
         frames=frame_pages(header, length_bytes),
@@ -97,9 +105,3 @@ def _shown(dataset: Mapping[str, Any], header: Header, left_out: frozenset[str])
 def _exactly(content: bytes) -> bytes:
     """Return a copy that takes no more memory than it is long: what orjson gives keeps the buffer it was written in."""
     return bytes(memoryview(content))
-
-
-def _values(dataset: Mapping[str, Any], level: Level) -> dict[str, str | float]:
-    """Return what the index compares of one level, by keyword."""
-    found = ((one, index_value(dataset.get(one.tag), one.vr)) for one in SEARCHABLE.values() if one.level is level)
-    return {one.keyword: value for one, value in found if value is not None}

@@ -5,7 +5,6 @@ and deletes do meanwhile, is said in `index/tag_values.py`.
 """
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,13 +13,10 @@ import orjson
 
 from shared.backend import Backend
 from shared.dicom.query_tags import read_tags
-from shared.errors import NotFound
 from shared.index import query_tags
 from shared.index.tag_values import Reading, extent, keep_stored, versions_below
 from shared.model import Operation, OperationStatus, QueryTag
-from shared.services.documents import metadata_of
-
-log = logging.getLogger(__name__)
+from shared.services.documents import readable_metadata_of
 
 KIND = "reindex"
 
@@ -41,7 +37,8 @@ async def step(operation: Operation, backend: Backend) -> Operation:
         versions = await backend.index.read(versions_below, checkpoint["below"], _TOGETHER)
         if not versions:
             break
-        readings = await _read(versions, tags, backend)
+        documents = await readable_metadata_of(versions, backend)
+        readings = await asyncio.to_thread(_readings, documents, tags)
         await backend.index.write(keep_stored, operation.id, readings, backend.now())
         checkpoint["below"], checkpoint["done"] = versions[-1], checkpoint["done"] + len(versions)
         if backend.now() >= end:
@@ -54,22 +51,6 @@ async def step(operation: Operation, backend: Backend) -> Operation:
 async def give_up(operation: Operation, backend: Backend) -> None:
     """Leave the tags as they are, never ready, and let others be added: a client deletes them and adds them again."""
     await backend.index.write(query_tags.finish, operation.id, is_done=False)
-
-
-async def _read(versions: Sequence[int], tags: Sequence[QueryTag], backend: Backend) -> dict[int, Reading]:
-    try:
-        documents: Mapping[int, bytes] = await metadata_of(versions, "", backend)
-    except NotFound:  # a document was replaced meanwhile, or is lost: then what else there is
-        documents = {version: one for version in versions for one in await _alone(version, backend)}
-    return await asyncio.to_thread(_readings, documents, tags)
-
-
-async def _alone(version: int, backend: Backend) -> list[bytes]:
-    try:
-        return list((await metadata_of([version], "", backend)).values())
-    except NotFound:
-        log.warning("reindex: version %d has no metadata", version)
-        return []
 
 
 def _readings(documents: Mapping[int, bytes], tags: Sequence[QueryTag]) -> dict[int, Reading]:

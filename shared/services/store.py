@@ -27,6 +27,7 @@ from shared.model import (
 )
 from shared.services.acceptance import Acceptance, StoreRequest, accept, failed
 from shared.services.new_instance import SHORT_HEADER_BYTES, is_long, new_instance
+from shared.services.renewal import renew_studies
 from shared.services.sameness import is_same_blob, is_same_file
 from shared.storage.blobs import instance_blob
 
@@ -62,11 +63,14 @@ async def store(files: AsyncIterator[AsyncIterator[Buffer]], request: StoreReque
     try:
         async for chunks in files:
             await transaction.receive(chunks)
-        return await transaction.publish()
+        outcomes = await transaction.publish()
     except Conflict as error:  # no instance is at fault: the client should send the request again
         raise Unavailable(str(error)) from error
     finally:
         await transaction.abandon()
+    if request.replaces:
+        await renew_studies(request.partition.key, {one.key.study for one in outcomes if one.key is not None}, backend)
+    return outcomes
 
 
 @dataclass(frozen=True, slots=True)

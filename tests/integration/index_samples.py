@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Engine, delete, event
 
-from shared.dicom.attributes import SEARCHABLE, tag_of
+from shared.dicom.attributes import SEARCHABLE
 from shared.dicom.values import index_value
 from shared.index import tables
 from shared.index.database import open_engine
@@ -44,7 +44,7 @@ def new_instance(version: int, data_set: Mapping[str, str | int] = {}, *, partit
     key = InstanceKey(
         partition, str(given["StudyInstanceUID"]), str(given["SeriesInstanceUID"]), str(given["SOPInstanceUID"])
     )
-    document = orjson.dumps({tag_of(keyword): value for keyword, value in given.items()})
+    document = orjson.dumps({tag: element for elements in attributes.values() for tag, element in elements.items()})
     return NewInstance(
         version,
         key,

@@ -1,0 +1,95 @@
+"""Of studies and series the newest non-empty value wins, also when the instance that it was of is gone (search.md).
+
+What is left is read from the newest instance on, until everything that the row says has a value again: mostly of one
+instance, as those of a series say the same of it. Doing it twice does no harm, and what a crash leaves a timer does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from shared.backend import Backend
+from shared.dicom.query_tags import read_tags
+from shared.errors import DicomwebError
+from shared.index import outdated
+from shared.index.outdated import Newest, Owner, Seen
+from shared.model import Level, TagValue
+from shared.services.documents import readable_metadata_of
+from shared.services.new_instance import attributes_of, values_of
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3
+_TOGETHER = 100
+"""Instances whose metadata are in memory at once."""
+
+_AT_ONCE = 500
+"""Rows that the timer looks for."""
+
+
+async def renew_studies(partition: int, studies: Iterable[str], backend: Backend) -> None:
+    """Bring the rows of some studies up to date; what cannot be now, the timer does.
+
+    What the caller asked for is done already, so no error leaves here.
+    """
+    try:
+        await _renew(await backend.index.read(outdated.find_in, partition, studies), backend)
+    except DicomwebError as error:
+        log.warning("renewal: left to the timer: %s", type(error).__name__)
+
+
+async def renew_all(backend: Backend) -> None:
+    """Bring every row up to date that is marked, or was when this began."""
+    await _renew(await backend.index.read(outdated.find, limit=_AT_ONCE), backend)
+
+
+async def _renew(owners: Iterable[Owner], backend: Backend) -> None:
+    for owner in owners:
+        for _ in range(_ATTEMPTS):
+            if await _is_renewed(owner, backend):
+                break
+
+
+async def _is_renewed(owner: Owner, backend: Backend) -> bool:
+    seen = await backend.index.read(outdated.look, owner)
+    if seen is None:
+        await backend.index.write(outdated.forget, owner)
+        return True
+    newest = await _newest(owner, seen, backend)
+    return await backend.index.write(outdated.renew, owner, seen, newest, backend.now())
+
+
+async def _newest(owner: Owner, seen: Seen, backend: Backend) -> Newest:
+    newest, below, limit = Newest({}, {}, {}), seen.state[0] + 1, 1
+    while not _is_whole(newest, seen):
+        versions = await backend.index.read(outdated.versions_below, owner, below, limit)
+        if not versions:
+            break
+        documents = await readable_metadata_of(versions, backend)
+        newest = await asyncio.to_thread(_with_older, newest, documents, owner[0], seen)
+        below, limit = versions[-1], _TOGETHER
+    return newest
+
+
+def _is_whole(newest: Newest, seen: Seen) -> bool:
+    """Return whether all that the row says is found: it says all that any of its instances does."""
+    found = (seen.keywords, newest.values), (seen.attributes, newest.attributes), (seen.valued, newest.tags)
+    # The UID that names the row is a value of every instance, and none of the row's.
+    return bool(newest.values) and all(wanted <= there.keys() for wanted, there in found)
+
+
+def _with_older(newest: Newest, documents: Mapping[int, bytes], level: Level, seen: Seen) -> Newest:
+    """Return the newest values, and of what has none yet those of older instances."""
+    values: Mapping[str, str | float] = newest.values
+    attributes: Mapping[str, Any] = newest.attributes
+    tags: Mapping[int, tuple[int, TagValue]] = newest.tags
+    for version in sorted(documents, reverse=True):
+        dataset = orjson.loads(documents[version])
+        values = values_of(dataset, level) | dict(values)
+        attributes = attributes_of(dataset, level) | dict(attributes)
+        found, _ = read_tags(dataset, seen.tags)
+        tags = {one.tag: (version, one) for one in found} | dict(tags)
+    return Newest(values, attributes, tags)
