@@ -3,11 +3,13 @@
 import os
 import random
 import secrets
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -23,6 +25,7 @@ from tests.factories import part10
 _WRITERS = 3
 _LONGEST_S = 0.2
 _KILLS = 25
+_LONGEST_OPERATION_S = 90
 
 
 @dataclass(slots=True)
@@ -152,3 +155,56 @@ def _send_again(base: str, requests: list[Sent]) -> None:
     with httpx.Client(base_url=base, timeout=10) as http:
         for request in requests:
             assert Client(http).store(*request.files.values()).status_code in {200, 409}
+
+
+_INDEXED = 1200
+_KILLED_AT = (1, 300, 700)
+
+
+def test_kill_reindex(tmp_path: Path) -> None:
+    """An operation goes on after each SIGKILL in its midst, and neither misses nor repeats what is stored beside it."""
+    study, later = _uid(), _uid()
+    with Victim(tmp_path) as victim, httpx.Client(base_url=victim.base, timeout=60) as http:
+        for first in range(0, _INDEXED, 100):
+            made = [part10(StudyInstanceUID=study, AcquisitionNumber=first + at) for at in range(100)]
+            assert Client(http).store(*made).status_code == 200
+        tag = {"path": "AcquisitionNumber", "level": "Instance"}
+        operation = http.post("/extendedquerytags", json=[tag]).headers["Location"].rsplit("/", 1)[1]
+        _wait_for_values(tmp_path, _KILLED_AT[0])
+        victim.kill()
+    indexed = [_values(tmp_path)]
+    for count in _KILLED_AT[1:]:
+        with Victim(tmp_path) as victim, httpx.Client(base_url=victim.base, timeout=60) as http:
+            assert Client(http).store(part10(StudyInstanceUID=later, AcquisitionNumber=7000)).status_code == 200
+            _wait_for_values(tmp_path, count)
+            victim.kill()
+        indexed.append(_values(tmp_path))
+
+    with Victim(tmp_path) as victim, httpx.Client(base_url=victim.base, timeout=60) as http:
+        began = time.monotonic()
+        while (answer := http.get(f"/operations/{operation}")).status_code == 202:
+            assert time.monotonic() - began < _LONGEST_OPERATION_S
+            time.sleep(0.1)
+        client = Client(http)
+        assert answer.json()["status"] == "succeeded"
+        assert http.get("/extendedquerytags/AcquisitionNumber").json()["status"] == "ready"
+        assert _values(tmp_path) == _INDEXED + len(_KILLED_AT) - 1
+        for number in range(0, _INDEXED, 61):
+            [found] = client.search(f"/studies/{study}/instances", AcquisitionNumber=str(number))
+            assert found["00200012"]["Value"] == [number]
+        assert len(client.search("/instances", AcquisitionNumber="7000")) == len(_KILLED_AT) - 1
+    assert all(count < _INDEXED for count in indexed), "a kill came only when everything was indexed"
+
+
+def _values(data: Path) -> int:
+    """Return how many values of extended query tags the index has, read beside the service."""
+    with closing(sqlite3.connect(f"file:{data / 'index.db'}?mode=ro", uri=True, timeout=20)) as connection:
+        [count] = connection.execute("SELECT count(*) FROM query_tag_value").fetchone()
+    return int(count)
+
+
+def _wait_for_values(data: Path, count: int) -> None:
+    began = time.monotonic()
+    while _values(data) < count:
+        assert time.monotonic() - began < _LONGEST_OPERATION_S
+        time.sleep(0.002)
