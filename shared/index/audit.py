@@ -42,12 +42,14 @@ from shared.index.tables import (
     instance_metadata,
     name_word,
     partition,
+    query_tag_value,
     reservation,
     series,
     series_document,
     study,
     study_expiry,
 )
+from shared.index.tag_values import IS_OUTDATED, ORPHANS
 from shared.model import DEFAULT_PARTITION, ChangeAction, InstanceKey
 
 WINDOW = 2**18
@@ -225,6 +227,14 @@ RULES: Mapping[str, Select[Any]] = {
     "series_empty": _either(_without(series.c.id, instance.c.series_id)),
     "rows_without_study": _either(
         *(_without(table.c.study_id, study.c.id) for table in (name_word, study_expiry, external_value, external_key))
+    ),
+    "tag_rows_without_owner": _either(
+        *(select(number).distinct().where(_within(number), clause) for number, clause in ORPHANS)
+    ),
+    "tag_value_outdated": _either(
+        select(query_tag_value.c.owner_id)
+        .distinct()
+        .where(_within(query_tag_value.c.owner_id), IS_OUTDATED, ~ORPHANS[0][1])
     ),
 }
 """By name, what selects the numbers that break a rule: versions, or numbers of study and series rows."""

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, select
 
-from shared.index import studies
+from shared.index import outdated, studies
 from shared.index.garbage import chunks
 from shared.index.tables import (
     deleted_instance,
     document_entry,
+    external_key,
     external_value,
     frame_page,
     instance,
@@ -21,6 +22,8 @@ from shared.index.tables import (
     study,
     study_expiry,
 )
+from shared.index.tag_values import ORPHANS
+from shared.model import Level
 
 Repair = Callable[[Connection, Sequence[int]], None]
 
@@ -52,12 +55,25 @@ def _drop_series(connection: Connection, numbers: Sequence[int]) -> None:
     studies.remove_empty(connection, [], numbers)
 
 
+def _drop_tag_rows(connection: Connection, numbers: Sequence[int]) -> None:
+    for chunk in chunks(numbers):
+        for statement in _DROP_OF_TAGS:
+            connection.execute(statement, {"numbers": chunk})
+
+
+def _mark_outdated(connection: Connection, numbers: Sequence[int]) -> None:
+    """Let `services/renewal.py` look at studies and series of these numbers."""
+    outdated.mark(connection, [(level, number) for level in (Level.STUDY, Level.SERIES) for number in numbers])
+
+
 REPAIRS: Mapping[str, Repair] = {
     "to_be_removed": _keep_published,
     "rows_without_instance": _drop_rows_of_versions,
     "rows_without_study": _drop_rows_of_studies,
     "series_empty": _drop_series,  # before the studies, that their rows refer to
     "study_empty": _drop_studies,
+    "tag_rows_without_owner": _drop_tag_rows,
+    "tag_value_outdated": _mark_outdated,
 }
 """By the rule of `audit.RULES` that finds what each puts right."""
 
@@ -80,5 +96,8 @@ _DROP_OF_STUDIES = [
         table.c.study_id.in_(bindparam("numbers", expanding=True)),
         ~select(study.c.id).where(study.c.id == table.c.study_id).exists(),
     )
-    for table in (name_word, study_expiry, external_value)
+    for table in (name_word, study_expiry, external_value, external_key)
+]
+_DROP_OF_TAGS = [
+    delete(number.table).where(number.in_(bindparam("numbers", expanding=True)), clause) for number, clause in ORPHANS
 ]

@@ -21,14 +21,23 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, insert, or_, select, update
 
 from shared.dicom.query_tags import read_tags
 from shared.dicom.values import NUMBERS, words
 from shared.index.change_feed import settle
 from shared.index.garbage import chunks
 from shared.index.query_tags import read_list
-from shared.index.tables import instance, query_tag, query_tag_error, query_tag_value, query_tag_word, series, study
+from shared.index.tables import (
+    instance,
+    outdated_row,
+    query_tag,
+    query_tag_error,
+    query_tag_value,
+    query_tag_word,
+    series,
+    study,
+)
 from shared.model import Level, NewInstance, TagStatus, TagValue
 
 
@@ -305,3 +314,27 @@ _REMOVE_GONE = [
         query_tag_value.c.tag_id.in_(_OF_LEVEL), query_tag_value.c.owner_id == bindparam("owner"), _IS_GONE
     ),
 ]
+
+
+def _tag_is_gone(table: Table) -> ColumnElement[bool]:
+    return ~select(query_tag.c.id).where(query_tag.c.id == table.c.tag_id).exists()
+
+
+def _owner_is_gone(table: Table) -> ColumnElement[bool]:
+    of = {level: select(query_tag.c.id).where(query_tag.c.level == level.value) for level in Level}
+    gone = (and_(table.c.tag_id.in_(tags), _gone(level, table.c.owner_id)) for level, tags in of.items())
+    return or_(_tag_is_gone(table), *gone)
+
+
+_OF_INSTANCE = select(instance.c.version).where(instance.c.version == query_tag_error.c.version)
+ORPHANS: Sequence[tuple[ColumnElement[int], ColumnElement[bool]]] = (
+    (query_tag_value.c.owner_id, _owner_is_gone(query_tag_value)),
+    (query_tag_word.c.owner_id, _owner_is_gone(query_tag_word)),
+    (query_tag_error.c.version, or_(_tag_is_gone(query_tag_error), ~_OF_INSTANCE.exists())),
+)
+"""Of each table the numbers of owners, and the clause that their tag or they are gone: no row should be so."""
+
+IS_OUTDATED = and_(
+    _IS_GONE, ~select(outdated_row.c.level).where(outdated_row.c.owner_id == query_tag_value.c.owner_id).exists()
+)
+"""The clause that a value is of an instance that is gone, and that nobody is about to replace it."""

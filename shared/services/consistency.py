@@ -55,6 +55,8 @@ MEANINGS: Mapping[str, str] = {
     "study_empty": "rows of studies without instances",
     "series_empty": "rows of series without instances",
     "rows_without_study": "numbers of studies that have words, values or an expiry and no row",
+    "tag_rows_without_owner": "numbers with values, words or errors of extended query tags, and no row or no tag",
+    "tag_value_outdated": "numbers of rows with a value of an extended query tag whose instance is gone",
     "entry_missing": "published instances without an entry in the change feed",
     "entry_twice": "versions with two entries of the same kind in the change feed",
     "entry_without_begin": "versions whose change feed entry of a delete has none of a creation before it",

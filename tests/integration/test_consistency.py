@@ -37,6 +37,7 @@ from shared.services.consistency import MEANINGS, Example, Report, check
 from shared.services.consolidation import consolidate
 from shared.services.delete import delete as delete_scope
 from shared.services.events import load, save
+from shared.services.renewal import renew_all
 from shared.services.repair import repair
 from shared.settings import Settings
 from shared.storage.blobs import StoredBlob, document_blob, instance_blob, thumbnail_blob
@@ -352,6 +353,7 @@ _UNTIDY = [
     ("INSERT INTO frame_page VALUES (77, 1, 1, 0, 0, x'')", "rows_without_instance"),
     ("INSERT INTO study_expiry VALUES (9, '2024-01-01')", "rows_without_study"),
     ("INSERT INTO external_value VALUES (9, '00190010', 'LO', 'x')", "rows_without_study"),
+    ("INSERT INTO external_key VALUES (9, '00190010', 1, 'LO', 'x', NULL)", "rows_without_study"),
 ]
 
 
@@ -364,6 +366,30 @@ async def test_repair(backend: Backend, sql: str, finding: str) -> None:
     assert await repair(backend) == {finding: 1}
 
     assert await check(backend, is_deep=True) == Report(instances=6, blobs=6, headers=6)
+    assert await repair(backend) == {}
+
+
+@pytest.mark.parametrize(
+    ("sql", "finding"),
+    [
+        ("INSERT INTO query_tag_value VALUES (4, 1, 1, 1, 'x', NULL)", "tag_rows_without_owner"),
+        ("INSERT INTO query_tag_value VALUES (3, 9, 1, 1, 'x', NULL)", "tag_rows_without_owner"),
+        ("INSERT INTO query_tag_word VALUES (3, 9, 0, 1, 'x')", "tag_rows_without_owner"),
+        ("INSERT INTO query_tag_error VALUES (3, 9, '2024-01-01', 'x')", "tag_rows_without_owner"),
+        ("INSERT INTO query_tag_value VALUES (3, 1, 1, 9, 'x', NULL)", "tag_value_outdated"),
+    ],
+)
+async def test_repair_tags(backend: Backend, sql: str, finding: str) -> None:
+    """Rows of extended query tags without a tag or an owner go; a value of what is gone is left to the timer."""
+    _without_keys(backend, "INSERT INTO query_tag VALUES (3, '00101010', '', 'AS', 'study', 'ready', 1, NULL)")
+    assert await _found(backend) == {}
+    _without_keys(backend, sql)
+    assert list(await _found(backend)) == [finding]
+
+    assert await repair(backend) == {finding: 1}
+
+    assert await _found(backend) == {}
+    await renew_all(backend)
     assert await repair(backend) == {}
 
 
