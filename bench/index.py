@@ -76,7 +76,6 @@ _CLASSES: Mapping[str, str] = {
 }
 _TRANSFER_SYNTAX = "1.2.840.10008.1.2.1"
 _NOW = datetime(2024, 1, 1, tzinfo=UTC)
-_METADATA = zlib.compress(orjson.dumps({"00080005": {"vr": "CS", "Value": ["ISO_IR 192"]}}), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +110,11 @@ def accession_number(number: int) -> str:
 def study_date(number: int) -> date:
     """Return the date of study *number*: about as the studies were stored, some of them later."""
     return _FIRST_DAY + timedelta(days=(number + number * 31 % 400) % _DAYS)
+
+
+def station(number: int) -> str:
+    """Return the Station Name of study *number*, which only metadata have."""
+    return f"ROOM{number * 7877 % 10_000_019:08d}"
 
 
 def patient_name(number: int) -> str:
@@ -151,13 +155,17 @@ def fill(connection: Connection, shape: Shape, numbers: Sequence[int]) -> None:
 def _add_study(rows: dict[str, list[dict[str, Any]]], shape: Shape, number: int) -> None:
     uid, first = study_uid(number), number * shape.series * shape.instances + 1
     cells, attributes = _values(Level.STUDY, dict(_of_study(number)))
+    metadata = zlib.compress(orjson.dumps({"00081010": {"vr": "SH", "Value": [station(number)]}}), 1)
     rows["study"].append(_row(first, cells, attributes, study_uid=uid))
     for keyword in ("PatientName", "ReferringPhysicianName"):
         for position, word in words(str(cells[SEARCHABLE[keyword].column])):
             place = {"study_id": first, "keyword": keyword, "position": position}
             rows["name_word"].append({**place, "partition_id": 1, "word": word})
     for series_number in range(shape.series):
+        first_row = len(rows["instance"])
         _add_series(rows, shape, number, series_number)
+        versions = [row["version"] for row in rows["instance"][first_row:]]
+        rows["instance_metadata"] += [{"version": version, "dicom_json": metadata} for version in versions]
 
 
 def _add_series(rows: dict[str, list[dict[str, Any]]], shape: Shape, number: int, series_number: int) -> None:
@@ -201,7 +209,6 @@ def _add_series(rows: dict[str, list[dict[str, Any]]], shape: Shape, number: int
                 **names,
             }
         )
-        rows["instance_metadata"].append({"version": version, "dicom_json": _METADATA})
         rows["change_feed"].append(
             {
                 "partition_id": 1,

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from bench.index import Shape, accession_number, build, database_url, patient_id, patient_name, study_date, study_uid
+from bench.index import (
+    Shape,
+    accession_number,
+    build,
+    database_url,
+    patient_id,
+    patient_name,
+    station,
+    study_date,
+    study_uid,
+)
 from bench.names import Kind
 from bench.rows import Count, Mark, Row, Transaction
 
@@ -48,6 +58,8 @@ SEARCHES: dict[str, Search] = {
         lambda n: f"/studies?limit=101&offset={n % 5}&fuzzymatching=false&includefield=00081030%2C00080061%2C00080090",
         None,
     ),
+    "tag": Search("by an extended query tag", lambda n: f"/studies?StationName={station(n)}", None),
+    "number": Search("instances by number", lambda n: f"/instances?InstanceNumber={n % 25 + 1}", None),
     "series": Search("series of a study", lambda n: f"/studies/{study_uid(n)}/series", _within(5)),
     "instances": Search(
         "instances of a series", lambda n: f"/studies/{study_uid(n)}/series/{study_uid(n)}.1/instances", _within(5)

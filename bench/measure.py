@@ -15,6 +15,7 @@ from bench.large import STORE_EMPTY, STORE_LARGE, build_in, paths, search_rows
 from bench.load import Job, Load, Stored
 from bench.names import FRAMES_OF, Kind, names
 from bench.raw import RawJob, RawRates
+from bench.reindex import reindex
 from bench.rows import ROWS, Count, Row, Transaction, marks_hold
 from bench.service import ROOT, Service, running
 
@@ -88,6 +89,8 @@ def measure_large(data: Path, options: Options) -> Iterator[Result]:
         stored = _measure_row(STORE_EMPTY, "embedded", service, options, None)
     yield stored
     build_in(folder, shape)
+    with running("embedded", folder, options.workers) as service:
+        yield _measure_reindex(service, shape)
     for workers, rows in groupby(search_rows(), lambda row: row.workers or options.workers):
         with running("embedded", folder, workers) as service:
             for row in rows:
@@ -98,6 +101,31 @@ def measure_large(data: Path, options: Options) -> Iterator[Result]:
     with running("embedded", folder, options.workers) as service:
         Client(_job(_WARM_UP, service, options)).go()
         yield _measure_row(STORE_LARGE, "embedded", service, options, RawRates(stored.per_s, stored.per_s))
+
+
+def _measure_reindex(service: Service, shape: Shape) -> Result:
+    """Measure how fast what is stored is indexed for a new tag, by which a later row searches."""
+    service.reset_peak()
+    cpu_s = service.cpu_s()
+    found = reindex(service.url + _BASE)
+    return Result(
+        storage="embedded",
+        row="large_reindex",
+        title="Index what is stored for a tag",
+        unit="instance",
+        concurrency=1,
+        requests=1,
+        per_request=shape.total,
+        cpu_ms=(service.cpu_s() - cpu_s) * 1000 / shape.total,
+        per_s=shape.total / found.wall_s,
+        p50_ms=found.wall_s * 1000,
+        first_byte_ms=found.answered_s * 1000,
+        peak_mib=service.peak_mib(),
+        client_cpu_ms=0.0,
+        raw_per_s=None,
+        ratio=None,
+        marks={},
+    )
 
 
 def _few(row: Row) -> Row:
