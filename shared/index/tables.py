@@ -166,6 +166,7 @@ instance = Table(
     UniqueConstraint("partition_id", "sop_uid", "series_id"),  # requests by UID; who is first stores an instance
     Index(None, "partition_id"),  # listing newest first: the version stands behind it in both engines
     Index(None, "partition_id", "sop_class_uid"),  # searches by class
+    Index(None, "partition_id", "instance_number"),  # searches by number, in no study
     Index(None, "study_id"),  # the instances of a study by version; their number
     Index(None, "series_id"),  # the instances of a series by version; their number
 )

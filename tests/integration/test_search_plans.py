@@ -123,6 +123,11 @@ PLANS: dict[str, tuple[Query, str]] = {
         "ix_request_item_partition_id_requested",
     ),
     "instance by uid": (asking(_INSTANCES, SOPInstanceUID="1.2"), "sqlite_autoindex_instance_1"),
+    "instances of a number": (asking(_INSTANCES, InstanceNumber="7"), "ix_instance_partition_id_instance_number"),
+    "instances of a number in a study": (
+        asking(_INSTANCES, Scope(1, study_uid(7)), InstanceNumber="7"),
+        "ix_instance_study_id",
+    ),
     "instances of a class": (asking(_INSTANCES, SOPClassUID="1.2"), "ix_instance_partition_id_sop_class_uid"),
     "instances of a patient": (asking(_INSTANCES, PatientID=patient_id(7)), "ix_instance_study_id"),
     "instances of a study": (asking(_INSTANCES, _STUDY), "ix_instance_study_id"),
