@@ -268,7 +268,7 @@ def test_metadata_content(connection: Connection) -> None:
 
     [kept] = read_metadata(connection, Scope(1), limit=1)
 
-    assert orjson.loads(zlib.decompress(kept.dicom_json or b""))["00100020"] == "A"
+    assert orjson.loads(zlib.decompress(kept.dicom_json or b""))["00100020"]["Value"] == ["A"]
 
 
 def test_metadata_of_versions(connection: Connection) -> None:
@@ -278,10 +278,8 @@ def test_metadata_of_versions(connection: Connection) -> None:
 
     found = metadata_of(connection, [second, waiting, first])
 
-    assert {kept.version: orjson.loads(zlib.decompress(kept.dicom_json or b""))["00100020"] for kept in found} == {
-        first: "A",
-        second: "B",
-    }
+    documents = {kept.version: orjson.loads(zlib.decompress(kept.dicom_json or b"")) for kept in found}
+    assert {version: one["00100020"]["Value"] for version, one in documents.items()} == {first: ["A"], second: ["B"]}
 
 
 @pytest.mark.parametrize(
