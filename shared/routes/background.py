@@ -48,9 +48,9 @@ async def publish_events(timer: func.TimerRequest) -> None:  # noqa: ARG001 - th
 
 @blueprint.function_name("resume_operations")
 @blueprint.queue_output(arg_name="ids", queue_name=_OPERATIONS, connection=_HOST)
-@blueprint.timer_trigger(arg_name="timer", schedule="*/3 * * * * *", run_on_startup=False, use_monitor=False)
+@blueprint.timer_trigger(arg_name="timer", schedule="40 * * * * *", run_on_startup=True, use_monitor=False)
 async def resume_operations(timer: func.TimerRequest, ids: func.Out[List[str]]) -> None:  # noqa: ARG001, UP006 - as above
-    """Put operations that have begun, or of which nothing is heard, on the queue, every three seconds."""
+    """Put operations that have begun, or of which nothing is heard, on the queue, every minute."""
     async with metrics.background("resume_operations"):
         if found := await operations.due(backend()):
             ids.set(found)

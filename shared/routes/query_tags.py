@@ -5,12 +5,14 @@ from http import HTTPStatus
 
 import azure.functions as func
 import orjson
+from starlette.background import BackgroundTask
 from starlette.responses import PlainTextResponse, Response
 
 from shared.backend import Backend
 from shared.errors import OperationRunning
 from shared.index import query_tags
 from shared.model import Action, QueryTag
+from shared.services.operations import advance
 from shared.services.query_tags import add, delete
 from shared.web.change_feed_query import whole_number
 from shared.web.endpoint import Request, route
@@ -33,7 +35,8 @@ async def add_query_tags(request: Request, backend: Backend) -> Response:
         headers = {"Location": request.urls.operation(error.operation)}
         return PlainTextResponse(str(error), HTTPStatus.CONFLICT, headers)
     href = request.urls.operation(operation)
-    return _json({"id": operation, "href": href}, HTTPStatus.ACCEPTED, {"Location": href})
+    first_step = BackgroundTask(advance, operation, backend)
+    return _json({"id": operation, "href": href}, HTTPStatus.ACCEPTED, {"Location": href}, first_step)
 
 
 @route(blueprint, "GET", "extendedquerytags", Action.READ, has_partitions=False)
@@ -99,8 +102,13 @@ def _page(request: Request) -> tuple[int, int]:
     return limit, whole_number(request.query, "offset", 0, lowest=0, highest=2**31 - 1)
 
 
-def _json(body: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(body), status, headers, JSON)
+def _json(
+    body: object,
+    status: HTTPStatus = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+    then: BackgroundTask | None = None,
+) -> Response:
+    return Response(orjson.dumps(body), status, headers, JSON, then)
 
 
 async def _shown(tags: Sequence[QueryTag], request: Request, backend: Backend) -> list[dict[str, object]]:
