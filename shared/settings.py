@@ -173,6 +173,9 @@ class Settings:
         for issuer in words(self.auth_issuers):
             if not _is_secure(issuer):
                 raise InvalidSetting("AUTH_ISSUERS must be https URLs; http is for loopback.")
+            if urlsplit(issuer).path.split("/")[1:2] in _OF_NO_TENANT:
+                # Tokens name the tenant that issued them: none would ever match.
+                raise InvalidSetting("AUTH_ISSUERS must name a tenant, not common, organizations or consumers.")
         if self.auth_issuers and not words(self.auth_audiences):
             raise InvalidSetting("AUTH_AUDIENCES is not set: tokens for other services would count.")
         try:
@@ -203,6 +206,7 @@ class Settings:
 
 
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_OF_NO_TENANT = (["common"], ["organizations"], ["consumers"])
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 

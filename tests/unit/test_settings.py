@@ -130,6 +130,7 @@ def test_bad_flag(text: str) -> None:
         ({"AUTH_ISSUERS": "http://secret.example", "AUTH_AUDIENCES": "x"}, "AUTH_ISSUERS"),
         ({"AUTH_ISSUERS": "issuer.secret", "AUTH_AUDIENCES": "x"}, "AUTH_ISSUERS"),
         ({"AUTH_ISSUERS": "https://u:secret@i.example", "AUTH_AUDIENCES": "x"}, "AUTH_ISSUERS"),
+        ({"AUTH_ISSUERS": "https://login.microsoftonline.com/common/v2.0", "AUTH_AUDIENCES": "x"}, "name a tenant"),
         ({"ACCESS_POLICY": '{"secret": 1}'}, "ACCESS_POLICY is not a JSON array"),
         ({"ACCESS_POLICY": "secret"}, "ACCESS_POLICY is not JSON"),
         ({"ACCESS_WITHOUT_TOKENS": "true"}, "ACCESS_WITHOUT_TOKENS"),
