@@ -171,6 +171,7 @@ def _log(host_json: dict[str, Any]) -> None:
     logging.basicConfig(level=_LEVELS.get(level, "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("azure", "uvicorn", "uvicorn.error", "httpx", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger(__name__).debug("the level of the log is %s", level)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ async def keep(
     fields
         The columns, but for UIDs; `CorrelationId` and `ResultType` among them.
     uids
-        What it is about: `study`, `series`, `instance`.
+        What it is about: `study`, `series`, `instance`; `shown`: the studies that an answer tells of, blanks between.
     must_be_kept
         Whether to wait until the table has it.
 
@@ -47,4 +47,9 @@ async def keep(
         backend.audit.add_later(at, name, row)
 
 
-_COLUMNS = {"study": "StudyInstanceUid", "series": "SeriesInstanceUid", "instance": "SopInstanceUid"}
+_COLUMNS = {
+    "study": "StudyInstanceUid",
+    "series": "SeriesInstanceUid",
+    "instance": "SopInstanceUid",
+    "shown": "StudiesShown",
+}

@@ -170,12 +170,7 @@ class Settings:
     def _check_access(self) -> None:
         if self.audit_strict and self.dicom_storage_folder:
             raise InvalidSetting("AUDIT_STRICT needs Table Storage, which DICOM_STORAGE_FOLDER is not.")
-        for issuer in words(self.auth_issuers):
-            if not _is_secure(issuer):
-                raise InvalidSetting("AUTH_ISSUERS must be https URLs; http is for loopback.")
-            if urlsplit(issuer).path.split("/")[1:2] in _OF_NO_TENANT:
-                # Tokens name the tenant that issued them: none would ever match.
-                raise InvalidSetting("AUTH_ISSUERS must name a tenant, not common, organizations or consumers.")
+        self._check_issuers()
         if self.auth_issuers and not words(self.auth_audiences):
             raise InvalidSetting("AUTH_AUDIENCES is not set: tokens for other services would count.")
         try:
@@ -191,6 +186,14 @@ class Settings:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise InvalidSetting("TRUSTED_PROXIES must be addresses or networks, as 10.1.0.0/16.") from error
+
+    def _check_issuers(self) -> None:
+        for issuer in words(self.auth_issuers):
+            if not _is_secure(issuer):
+                raise InvalidSetting("AUTH_ISSUERS must be https URLs; http is for loopback.")
+            if urlsplit(issuer).path.split("/")[1:2] in _OF_NO_TENANT:
+                # Tokens name the tenant that issued them: none would ever match.
+                raise InvalidSetting("AUTH_ISSUERS must name a tenant, not common, organizations or consumers.")
 
     def _check_origins(self) -> None:
         origins = words(self.cors_origins)

@@ -23,7 +23,10 @@ async def read_change_feed(request: Request, backend: Backend) -> Response:
     """Read a part of the change feed (change-feed.md)."""
     window, base = read_window(request.query, request.rules), _base(request, backend)
     window = replace(window, partitions=request.caller.within(Action.READ))
-    return Streaming(await written(await read_entries(window, backend), base, backend), _JSON)
+    entries = await read_entries(window, backend)
+    if base is not None:
+        request.shows(entry.key.study for entry in entries)
+    return Streaming(await written(entries, base, backend), _JSON)
 
 
 @route(blueprint, "GET", "changefeed/latest", Action.READ, has_partitions=False)
@@ -34,6 +37,8 @@ async def read_latest_change(request: Request, backend: Backend) -> Response:
     entry = await read_latest(within, backend, by_time=request.rules.feed_window == "time")
     if entry is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
+    if base is not None:
+        request.shows([entry.key.study])
     return Response(await written_one(entry, base, backend), media_type=_JSON)
 
 

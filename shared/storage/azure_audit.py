@@ -23,6 +23,10 @@ _MOST_WAITING = 1000
 _LONGEST_TEXT = 32_000
 """Characters of a column; Table Storage refuses the whole row above 64 KiB of UTF-16."""
 
+_STUDY, _SHOWN = "StudyInstanceUid", "StudiesShown"
+_CLAUSES = {_STUDY: f"({_STUDY} eq @{_STUDY} or {_SHOWN} ge '0')"}
+"""What is not just equal: a study may be one of many that an answer told of, which only a reader of the row can see."""
+
 _KEYS = frozenset({"PartitionKey", "RowKey"})
 _TIME = len("00:00:00.000000")
 
@@ -72,8 +76,13 @@ class AzureAuditTable:
     async def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:
         """Yield the records of these days whose columns are *equal*; raise `Unavailable` where the table is silent."""
         where = " and ".join(
-            ("PartitionKey ge @first", "PartitionKey lt @behind", *(f"{one} eq @{one}" for one in equal))
+            (
+                "PartitionKey ge @first",
+                "PartitionKey lt @behind",
+                *(_CLAUSES.get(one, f"{one} eq @{one}") for one in equal),
+            )
         )
+        study = equal.get(_STUDY, "")
         for number in range((last - first).days + 1):
             day = first + timedelta(number)
             bounds = {"first": f"{day}", "behind": f"{day + timedelta(1)}"}
@@ -86,6 +95,8 @@ class AzureAuditTable:
             # A day has sixteen partitions, each in its order.
             for row in sorted(rows, key=lambda row: str(row["RowKey"])):
                 fields = {name: value for name, value in row.items() if name not in _KEYS}
+                if study not in {"", fields.get(_STUDY), *str(fields.get(_SHOWN, "")).split()}:
+                    continue
                 yield {"TimeGenerated": f"{day}T{row['RowKey'][:_TIME]}Z", **fields}
 
     async def close(self) -> None:

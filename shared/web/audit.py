@@ -1,7 +1,7 @@
 """The start and end record of a call, with the UIDs that the request names (health-and-ops.md, "Audit log")."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -31,6 +31,8 @@ class Call:
         What the request names: `study`, `series`, `instance`.
     custom
         What the client wants to be kept with it.
+    shown
+        UIDs of studies that the answer tells of, where the request does not name one.
     """
 
     operation: str
@@ -40,6 +42,7 @@ class Call:
     partition: str = ""
     uids: Mapping[str, str] = field(default_factory=dict)
     custom: Mapping[str, str] = field(default_factory=dict)
+    shown: Sequence[str] = ()
     caller: Caller | None = None
     correlation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -92,7 +95,8 @@ async def end(call: Call, status: int, duration_ms: int, backend: Backend) -> No
         "StatusCode": status,
         "DurationMs": duration_ms,
     }
-    await keep(call.fields() | result, call.uids, backend, must_be_kept=is_done and _is_strict(call, backend))
+    uids = {**call.uids, "shown": " ".join(call.shown)} if call.shown else call.uids
+    await keep(call.fields() | result, uids, backend, must_be_kept=is_done and _is_strict(call, backend))
 
 
 def _is_strict(call: Call, backend: Backend) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -41,6 +41,7 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 
 log = logging.getLogger(__name__)
 
+_SHOWN = "shown_studies"
 _DRAIN_BYTES = 4 * 2**20
 _DRAIN_S = 5
 _MARKUP = re.compile("<|%3c", re.IGNORECASE)
@@ -73,6 +74,10 @@ class Request:
     def query(self, name: str) -> str | None:
         """Return a parameter of the query, the first where it is repeated; None where it is absent."""
         return next((value for key, value in _query(self.http) if key == name), None)
+
+    def shows(self, studies: Iterable[str]) -> None:
+        """Say which studies the answer tells of, for the record of who saw what."""
+        setattr(self.http.state, _SHOWN, sorted(set(studies)))
 
     def fields(self) -> list[tuple[str, str]]:
         """Return all header fields, their names in lower case."""
@@ -201,7 +206,7 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
     except Exception as error:  # noqa: BLE001 - the one place where anything may arrive
         versioned = versioned or isinstance(error, InvalidRequest)
         response = problem(error)
-    response = await _recorded(response, call, began, is_begun=is_begun)
+    response = await _recorded(http, response, call, began, is_begun=is_begun)
     if versioned:
         response.headers["api-supported-versions"] = SUPPORTED
     response.headers["X-Correlation-Id"] = call.correlation_id
@@ -210,13 +215,16 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
     return response
 
 
-async def _recorded(response: Response, call: audit.Call, began: float, *, is_begun: bool) -> Response:
+async def _recorded(
+    http: HttpRequest, response: Response, call: audit.Call, began: float, *, is_begun: bool
+) -> Response:
     """Return *response*, or another where there must be a record of it and there is none."""
     try:
         context = backend()
         if not is_begun:
             with suppress(DicomwebError):
                 await audit.begin(call, context)
+        call.shown = getattr(http.state, _SHOWN, ())
         await audit.end(call, response.status_code, round((time.perf_counter() - began) * 1000), context)
     except Exception as error:  # noqa: BLE001 - as in `respond`
         if response.status_code < 400:  # noqa: PLR2004 - what failed stays what it is

@@ -45,10 +45,10 @@ def read_is_enabled(body: object) -> bool:
 def _read_tag(entry: object, where: str) -> QueryTag:
     given = members(entry, where)
     path, level, vr, creator = (text_of(given, name, f"{where}.") for name in ("Path", "Level", "VR", "PrivateCreator"))
-    for name, value in (("Path", path), ("Level", level)):
-        if not value or not value.strip():
-            raise InvalidRequest(f"{where}.{name} is missing.")
-    assert path is not None and level is not None  # noqa: S101, PT018 - as was just seen
+    if not path or not path.strip():
+        raise InvalidRequest(f"{where}.Path is missing.")
+    if not level or not level.strip():
+        raise InvalidRequest(f"{where}.Level is missing.")
     if level.lower() not in _LEVELS:
         raise InvalidRequest(f"{where}.Level is none of Study, Series and Instance.")
     try:

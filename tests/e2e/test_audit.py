@@ -100,7 +100,7 @@ def ask(environment: dict[str, str], *arguments: str) -> tuple[int, list[dict[st
 
 
 def test_who_read_which_study(azurite: str, tmp_path: Path) -> None:
-    """An operator asks who read a study; a search that names it, by keyword or tag, is among the answers."""
+    """An operator asks who read a study; a search that names it or finds it, and the change feed, are answers too."""
     study, environment = "1.2.777003.1", {"DICOM_STORAGE_CONNECTION_STRING": azurite}
     with (
         issuing() as issuer,
@@ -114,11 +114,17 @@ def test_who_read_which_study(azurite: str, tmp_path: Path) -> None:
         ) as url,
         httpx.Client(base_url=f"{url}/v2/") as http,
     ):
+        owner = bearer(issuer.token("DicomDataOwner", oid="una"))
+        body, content_type = multipart([part10(StudyInstanceUID=study, PatientName="Doe^Seen")])
+        assert http.post("studies", content=body, headers=owner | {"Content-Type": content_type}).status_code == 200
         for who, path in (
             ("ada", f"studies/{study}/series"),
             ("bob", f"studies?StudyInstanceUID={study}"),
             ("eve", f"instances?0020000d={study}"),
             ("ida", "studies?StudyInstanceUID=1.2.777003.2"),
+            ("max", "series?PatientName=Doe*"),
+            ("kim", "changefeed"),
+            ("lea", "changefeed?includeMetadata=false"),
         ):
             http.get(path, headers=bearer(issuer.token("DicomDataReader", oid=who)))
 
@@ -126,7 +132,9 @@ def test_who_read_which_study(azurite: str, tmp_path: Path) -> None:
 
     assert code == 0
     assert [(one["Identity"], one["ResultType"]) for one in found] == [
-        (who, result) for who in ("ada", "bob", "eve") for result in ("Started", "Succeeded")
+        *((who, result) for who in ("ada", "bob", "eve") for result in ("Started", "Succeeded")),
+        ("max", "Succeeded"),
+        ("kim", "Succeeded"),
     ]
     assert ask(environment, "--study", study, "--identity", "ida") == (1, [])
     assert ask(environment, "--study", study, "--last", "2020-01-01", "--first", "2019-12-31") == (1, [])
