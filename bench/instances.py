@@ -1,8 +1,8 @@
 """The files of the benchmark, made here and nowhere else.
 
-CT images: 512 x 512 x 16 bit behind a header of some 170 elements. Reports: what `bench.report` makes. All of a kind
-have the same length: what differs is written over placeholders of fixed width, so that a client can make thousands of
-them without effort and send one pixel buffer for all.
+CT images: 512 x 512 x 16 bit behind a header of some 170 elements; MR: 256 x 256. Reports: what `bench.report` makes.
+All of a kind have the same length: what differs is written over placeholders of fixed width, so that a client can make
+thousands of them without effort and send one pixel buffer for all.
 """
 
 import io
@@ -10,27 +10,31 @@ import re
 import sys
 from array import array
 from hashlib import shake_128
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEGBaseline8Bit, MRImageStorage
 
 from bench.names import FRAMES_OF, PLACEHOLDERS, Kind, Names
 from bench.report import report
 
 _EDGE = 512
+_MR_EDGE = 256
 _PIXEL_ELEMENT_BYTES, _DELIMITER_BYTES = 12, 8
 _TILE_BYTES = 16 * 1024
+WINDOW = (-600, 1200)
+"""Center and width of the second window of an image: that in which most of its grey levels differ."""
 
 _STUDY_LEVEL: dict[str, str] = {
     "SpecificCharacterSet": "ISO_IR 100",
-    "StudyDate": "20240131",
+    "StudyDate": PLACEHOLDERS.study_date,
     "StudyTime": "101500.000000",
-    "AccessionNumber": "A0001",
+    "AccessionNumber": PLACEHOLDERS.accession_number,
     "ReferringPhysicianName": "Refers^Rita",
-    "PatientName": "Bench^Mark",
+    "PatientName": PLACEHOLDERS.patient_name,
     "PatientID": PLACEHOLDERS.patient_id,
     "PatientBirthDate": "19600229",
     "PatientSex": "O",
@@ -58,7 +62,7 @@ _STUDY_LEVEL: dict[str, str] = {
 }
 
 _SERIES_LEVEL: dict[str, str] = {
-    "Modality": "CT",
+    "Modality": PLACEHOLDERS.modality,
     "Manufacturer": "Phantom Works",
     "ManufacturerModelName": "Gradient 512",
     "StationName": "CT01",
@@ -194,9 +198,29 @@ class Template:
         return bytes(header), self._pixels
 
     @property
+    def pixels(self) -> memoryview:
+        """What all files end with."""
+        return self._pixels
+
+    @property
     def length(self) -> int:
         """The length in bytes of every file."""
         return len(self._header) + len(self._pixels)
+
+
+def frame(kind: Kind, number: int) -> bytes:
+    """Return the bytes of a frame, counted from one as PS3.18 does, of a file of a kind."""
+    return _tile(number - 1) if kind is Kind.SLIDE else _plane(_MR_EDGE if kind is Kind.MR else _EDGE)
+
+
+def windowed(kind: Kind) -> Any:
+    """Return the grey levels of a frame in `WINDOW` (PS3.3 §C.11.2.1.2): (rows, columns), floats to 255."""
+    import numpy as np
+
+    edge = _MR_EDGE if kind is Kind.MR else _EDGE
+    center, width = WINDOW
+    values = np.frombuffer(_plane(edge), "<u2").reshape(edge, edge) - 1024.0
+    return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255
 
 
 def image(pixels: bytes, kind: Kind = Kind.IMAGE) -> Dataset:
@@ -205,6 +229,9 @@ def image(pixels: bytes, kind: Kind = Kind.IMAGE) -> Dataset:
     for keyword, value in (_STUDY_LEVEL | _SERIES_LEVEL | _INSTANCE_LEVEL).items():
         setattr(found, keyword, value)
     found.SOPClassUID = CTImageStorage
+    if kind is Kind.MR:
+        found.SOPClassUID, found.Modality = MRImageStorage, "MR"
+        found.Rows = found.Columns = _MR_EDGE
     found.SOPInstanceUID = PLACEHOLDERS.instance
     found.StudyInstanceUID = PLACEHOLDERS.study
     found.SeriesInstanceUID = PLACEHOLDERS.series
@@ -252,9 +279,17 @@ def _pixels(kind: Kind) -> bytes:
     What a tile holds is no codestream: it is only passed on.
     """
     if kind is Kind.SLIDE:
-        return encapsulate([shake_128(number.to_bytes(4)).digest(_TILE_BYTES) for number in range(FRAMES_OF[kind])])
-    noise = shake_128(b"bench").digest(_EDGE * _EDGE)
-    values = array("H", (x + y + (noise[y * _EDGE + x]) for y in range(_EDGE) for x in range(_EDGE)))
+        return encapsulate([_tile(number) for number in range(FRAMES_OF[kind])])
+    return _plane(_MR_EDGE if kind is Kind.MR else _EDGE) * FRAMES_OF.get(kind, 1)
+
+
+def _tile(number: int) -> bytes:
+    return shake_128(number.to_bytes(4)).digest(_TILE_BYTES)
+
+
+def _plane(edge: int) -> bytes:
+    noise = shake_128(b"bench").digest(edge * edge)
+    values = array("H", (x + y + (noise[y * edge + x]) for y in range(edge) for x in range(edge)))
     if sys.byteorder == "big":
         values.byteswap()
-    return values.tobytes() * FRAMES_OF.get(kind, 1)
+    return values.tobytes()

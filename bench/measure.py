@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-from bench.client import Client
+from bench.client import Client, send
 from bench.index import Shape
 from bench.instances import Template
 from bench.large import STORE_EMPTY, STORE_LARGE, build_in, paths, search_rows
@@ -85,7 +85,7 @@ def measure_large(data: Path, options: Options) -> Iterator[Result]:
     shape = Shape(options.studies)
     folder = data / "large"
     with running("embedded", data / "empty", options.workers) as service:
-        Client(_job(_WARM_UP, service, options)).go()
+        send(_job(_WARM_UP, service, options))
         stored = _measure_row(STORE_EMPTY, "embedded", service, options, None)
     yield stored
     build_in(folder, shape)
@@ -99,7 +99,7 @@ def measure_large(data: Path, options: Options) -> Iterator[Result]:
                     result = _measure_row(some, "embedded", service, options, None, job)
                 yield result
     with running("embedded", folder, options.workers) as service:
-        Client(_job(_WARM_UP, service, options)).go()
+        send(_job(_WARM_UP, service, options))
         yield _measure_row(STORE_LARGE, "embedded", service, options, RawRates(stored.per_s, stored.per_s))
 
 
@@ -143,7 +143,7 @@ def _measure_rows(
 ) -> Iterator[Result]:
     # Imports, connections and caches are not what a row costs.
     for row in (_WARM_UP, *(_reading_warm_up(row) for row in rows if row.transaction is not Transaction.STORE)):
-        Client(_job(row, service, options)).go()
+        send(_job(row, service, options))
     raw: dict[int, RawRates] = {}
     for row in rows:
         if row.raw and row.concurrency not in raw:
@@ -164,6 +164,7 @@ def _measure_row(
     service.reset_peak()
     cpu_s = service.cpu_s()
     load = client.go()
+    client.end()
     cpu_s = service.cpu_s() - cpu_s
     if row.transaction in {Transaction.INSTANCES, Transaction.STUDY}:
         _check_length(load, items)

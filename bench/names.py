@@ -1,17 +1,19 @@
 """What the instances of the benchmark are, and what they are called."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from enum import StrEnum
 
 
 class Kind(StrEnum):
     """What the files of a row are.
 
-    CT images of 525 KB, those without their pixel data, structured reports, images of 200 such frames, and slides of
-    3,200 tiles of 16 KB.
+    CT images of 525 KB, MR images of 130 KB, CT without its pixel data, structured reports, images of 200 CT frames,
+    and slides of 3,200 tiles of 16 KB.
     """
 
     IMAGE = "image"
+    MR = "mr"
     HEADER = "header"
     REPORT = "report"
     FRAMES = "frames"
@@ -26,6 +28,12 @@ PER_SERIES = 250
 """Instances of a series at most; the next one begins a new series."""
 
 
+_FIRST_DAY, _DAYS = date(2010, 1, 1), 5000
+_LAST = ("Smith", "Jones", "Evans", "Brown", "Clark", "Lewis", "Allen", "Young", "Scott", "Green", "Adams")
+_FIRST = ("John", "Mary", "Anna", "Paul", "Olga", "Luis", "Ruth")
+_OTHERS = ("MR", "US", "CR")
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """What makes one file differ from the others."""
@@ -35,6 +43,10 @@ class Names:
     instance: str
     patient_id: str
     number: str
+    patient_name: str
+    accession_number: str
+    study_date: str
+    modality: str
 
     @property
     def path(self) -> str:
@@ -42,7 +54,17 @@ class Names:
         return f"/studies/{self.study}/series/{self.series}/instances/{self.instance}"
 
 
-PLACEHOLDERS = Names("2.25.1" + "1" * 20, "2.25.2" + "2" * 20, "2.25.3" + "3" * 20, "BENCH00000000", "87654321")
+PLACEHOLDERS = Names(
+    study="2.25.1" + "1" * 20,
+    series="2.25.2" + "2" * 20,
+    instance="2.25.3" + "3" * 20,
+    patient_id="BENCH00000000",
+    number="87654321",
+    patient_name="Place00^Held",
+    accession_number="ACC0000000000000",
+    study_date="18991231",
+    modality="ZQ",
+)
 """What stands in the template of all files: as wide as any, and found nowhere else in it."""
 
 
@@ -55,7 +77,16 @@ def names(run: int, group: int, number: int, per_study: int, per_series: int = P
         instance=_uid(3, run, group, number),
         patient_id=f"BENCH{group % 100:02d}{study:06d}",
         number=f"{number + 1:08d}",
+        patient_name=f"{_LAST[study % len(_LAST)]}{study // len(_LAST) % 97:02d}^{_FIRST[study // 3 % len(_FIRST)]}",
+        accession_number=f"ACC{group:03d}{study:010d}",
+        study_date=f"{_FIRST_DAY + timedelta(days=study * 37 % _DAYS):%Y%m%d}",
+        modality="CT" if study % 2 == 0 else _OTHERS[study // 2 % len(_OTHERS)],
     )
+
+
+def number_of(uid: str) -> int:
+    """Return the number of the study, the series or the instance that has a UID of `names`."""
+    return int(uid[-7:])
 
 
 def _uid(kind: int, run: int, group: int, number: int) -> str:

@@ -30,6 +30,7 @@ class RawJob:
     files: int
     folder: str
     connection_string: str = ""
+    kind: str = Kind.IMAGE.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class RawRates:
 
 def measure(job: RawJob) -> RawRates:
     """Write, then read, the job's files."""
-    header, pixels = Template(Kind.IMAGE).file(names(0, 0, 0, 1))
+    header, pixels = Template(Kind(job.kind)).file(names(0, 0, 0, 1))
     content = header + bytes(pixels)
     if job.connection_string:
         return asyncio.run(_measure_blobs(job, content))
