@@ -9,7 +9,7 @@ WORKERS ?= 1
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench soak clean
+.PHONY: help run demo test lint bench compare profile soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,17 @@ lint: ## check style, types and what is known to be unsafe
 bench: ## measure what each transaction costs
 	@sh localhost/venv.sh tests/requirements.txt
 	.venv/bin/python -m bench
+
+# ROWS, SCALE, ROUNDS, SEARCH, ORTHANC, AZURITE and OUT: `python -m bench.compare --help` says what they are.
+compare: ## measure beside Orthanc and write docs/performance.md (25 minutes)
+	@sh localhost/venv.sh tests/requirements.txt
+	.venv/bin/python -m bench.compare $(if $(ROWS),--rows '$(ROWS)') $(if $(SCALE),--scale $(SCALE)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEARCH),--search $(SEARCH)) $(if $(ORTHANC),--orthanc $(ORTHANC)) \
+	  $(if $(AZURITE),--azurite $(AZURITE)) $(if $(OUT),--out '$(OUT)')
+
+profile: ## measure where the time of each transaction goes and write docs/performance.md
+	@sh localhost/venv.sh tests/requirements.txt
+	.venv/bin/python -m bench.profiling $(if $(SCALE),--scale $(SCALE)) $(if $(OUT),--out '$(OUT)')
 
 soak: ## kill two processes of everything at once for SOAK_S seconds; then what is as large as it may be (20 GB of disk)
 	@sh localhost/venv.sh tests/requirements.txt

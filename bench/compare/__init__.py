@@ -1,0 +1,1 @@
+"""Ours beside another archive, in one run: `python -m bench.compare`."""
