@@ -147,6 +147,11 @@ def find_deleting(connection: Connection) -> list[int]:
     return list(connection.execute(_DELETING, {"status": TagStatus.DELETING.value}).scalars())
 
 
+def find_incomplete(connection: Connection) -> list[int]:
+    """Return the numbers of tags that nobody adds any more, and that are not ready."""
+    return list(connection.execute(_INCOMPLETE, {"status": TagStatus.ADDING.value}).scalars())
+
+
 def delete_some(connection: Connection, number: int, limit: int) -> bool:
     """Remove some of what is kept of a tag, in the end itself; return whether there is more to do."""
     for statement in _delete_some(limit):
@@ -219,6 +224,7 @@ _BEGIN_DELETE = (
     update(query_tag).where(query_tag.c.id == bindparam("row")).values(status=bindparam("to"), operation=None)
 )
 _DELETING = select(query_tag.c.id).where(query_tag.c.status == bindparam("status")).order_by(query_tag.c.id)
+_INCOMPLETE = select(query_tag.c.id).where(query_tag.c.status == bindparam("status"), query_tag.c.operation.is_(None))
 _COUNT_UP = (
     update(change_feed_clock)
     .where(change_feed_clock.c.id == 1)

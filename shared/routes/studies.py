@@ -11,7 +11,6 @@ import orjson
 from starlette.responses import Response
 
 from shared.backend import Backend
-from shared.dicom.attributes import tag_of
 from shared.dicom.native_model import to_xml
 from shared.dicom.reports import store_report
 from shared.errors import UrlTooLong
@@ -192,7 +191,7 @@ async def _search(request: Request, level: Level, backend: Backend) -> Response:
     if found.erroneous:
         headers["erroneous-dicom-attributes"] = ",".join(found.erroneous)
     if request.scope.study is None:
-        request.shows(uid for dataset in found.datasets for uid in dataset[tag_of("StudyInstanceUID")]["Value"])
+        request.shows(found.studies)
     write = _xml_results if report_type(request.accept()) == DICOM_XML else _json_results
     is_small = len(found.datasets) <= _FEW_RESULTS
     body, media_type = write(found.datasets) if is_small else await asyncio.to_thread(write, found.datasets)

@@ -15,11 +15,11 @@ from shared.dicom.attributes import tag_of
 from shared.dicom.header import HeaderReader
 from shared.dicom.validation import uid_value
 from shared.errors import NotFound, UnreadableFile
-from shared.index import audit, change_feed, documents
+from shared.index import audit, change_feed, documents, query_tags
 from shared.index.audit import Known
 from shared.index.documents import InUse
 from shared.model import InstanceKey
-from shared.services import events
+from shared.services import events, operations
 from shared.storage.blobs import (
     CHECK_BLOB,
     DOCUMENTS,
@@ -63,6 +63,8 @@ MEANINGS: Mapping[str, str] = {
     "entry_of_delete": "published instances whose delete is in the change feed",
     "feed_ahead": "change feeds with an entry that is later than its clock",
     "event_position": "positions of events behind the end of the change feed: events would be left out",
+    "operation_standing_still": "operations of which nothing was heard for an hour",
+    "tag_incomplete": "numbers of extended query tags whose operation failed: searches by them find nothing",
     "entry_without_end": "versions that are published no more and whose change feed does not say so",
 }
 """Everything that can be found, and what its numbers are: versions, or where it says so rows or documents."""
@@ -129,6 +131,7 @@ async def check(backend: Backend, *, is_deep: bool = False, most_examples: int =
         await checker.apply_rules(first)
     await checker.compare_partitions()
     await checker.compare_positions()
+    await checker.look_at_operations()
     return checker.report
 
 
@@ -207,6 +210,13 @@ class _Checker:
             self._add("event_position", Example(None, detail=f"{position.sequence}, the last entry is {end}"))
         if await self._backend.index.read(audit.is_feed_ahead):
             self._add("feed_ahead", Example(None))
+
+    async def look_at_operations(self) -> None:
+        """Look for work that the queue does not deliver, and for tags whose operation failed for good."""
+        for operation in await operations.standing_still(self._backend):
+            age_s = int((self._backend.now() - operation.updated_at).total_seconds())
+            self._add("operation_standing_still", Example(None, age_s, operation.id))
+        self._add("tag_incomplete", *map(Example, await self._backend.index.read(query_tags.find_incomplete)))
 
     async def compare_partitions(self) -> None:
         """Hold partitions against their names."""

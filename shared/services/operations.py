@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _RECORDS, _MARKERS = "operations", "unfinished-operations"
 _STALLED = timedelta(seconds=60)
+_STANDING_STILL = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,17 @@ async def due(backend: Backend) -> list[str]:
         with suppress(Conflict):
             await backend.records.save(_MARKERS, marker.name, now.isoformat().encode(), etag=marker.etag)
             found.append(marker.name)
+    return found
+
+
+async def standing_still(backend: Backend) -> list[Operation]:
+    """Return operations that are not over and of which nothing was heard for an hour: the queue does not deliver."""
+    found = []
+    async for marker in backend.records.list(_MARKERS):
+        with suppress(NotFound):
+            operation = await find(marker.name, backend)
+            if not operation.is_over and backend.now() - operation.updated_at > _STANDING_STILL:
+                found.append(operation)
     return found
 
 

@@ -44,6 +44,11 @@ class Results:
     has_more: bool
     erroneous: tuple[str, ...] = ()
 
+    @property
+    def studies(self) -> set[str]:
+        """Return the UIDs of the studies that the results are of, or in."""
+        return {uid for dataset in self.datasets for uid in dataset[_UIDS[Level.STUDY]]["Value"]}
+
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:

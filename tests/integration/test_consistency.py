@@ -31,7 +31,8 @@ from shared.index.tables import (
     series_document,
     study,
 )
-from shared.model import NO_TERMS, Scope, StoreTerms
+from shared.model import NO_TERMS, Level, QueryTag, Scope, StoreTerms
+from shared.services import operations, query_tags
 from shared.services.cleanup import clean_up
 from shared.services.consistency import MEANINGS, Example, Report, check
 from shared.services.consolidation import consolidate
@@ -456,6 +457,20 @@ async def test_event_position(backend: Backend) -> None:
     assert repaired is not None
     assert repaired.sequence == 6
     assert (await check(backend)).is_clean
+
+
+async def test_operations(backend: Backend) -> None:
+    """An operation of which nothing was heard for an hour is found, and so are tags whose operation failed for good."""
+    name = await query_tags.add([QueryTag("00101010", "AS", Level.STUDY)], backend)
+    hours_later = backend.now() + timedelta(hours=2)
+    stalled = replace(backend, now=lambda: hours_later)
+    assert await _found(backend) == {}
+    report = await check(stalled)
+    assert [one.detail for one in report.findings["operation_standing_still"].examples] == [name]
+
+    await operations.fail(name, backend)
+
+    assert list(await _found(stalled)) == ["tag_incomplete"]
 
 
 async def test_delete_before_create(backend: Backend) -> None:
