@@ -47,7 +47,8 @@ class Results:
     @property
     def studies(self) -> set[str]:
         """Return the UIDs of the studies that the results are of, or in."""
-        return {uid for dataset in self.datasets for uid in dataset[_UIDS[Level.STUDY]]["Value"]}
+        tag = _UIDS[Level.STUDY]
+        return {uid for dataset in self.datasets for uid in dataset.get(tag, {}).get("Value", ())}
 
 
 @dataclass(frozen=True, slots=True)
