@@ -2,11 +2,14 @@
 
 import argparse
 import shutil
+import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -29,6 +32,7 @@ _WORKER_NUMBERS = (1, 2, 4)
 def main() -> int:
     """Compare; marks that do not hold are reported and are no failure."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are stopped and data removed
     try:
         version = orthanc.install() if given.orthanc == "yes" else ""
         _compare(given, version)
@@ -118,18 +122,30 @@ def _servers(kinds: Sequence[tuple[str, int]], rows: Sequence[Row], rounds: int,
 @contextmanager
 def _filled(kinds: Sequence[tuple[str, int]], rows: Sequence[Row], rounds: int, data: Path) -> Iterator[Bench]:
     """Fill each server's index before it is measured; what it keeps of that in memory goes with a new process."""
-    stored: dict[tuple[str, str], Stored] = {}
-    for number, (kind, workers) in enumerate(kinds):
-        different = orthanc.BULK if kind == ORTHANC else {}
-        with _server(kind, data / str(number), workers, **different) as target:
-            bench = Bench([target], rows, 1, 1, data)
-            stored |= bench.fill(rows[0])
-            bench.end()
-    index_bytes = (data / "0" / "index.db").stat().st_size / rows[0].count.instances
+    places = [data / str(number) for number in range(len(kinds))]
+    with ThreadPoolExecutor() as threads:  # at the same time: it takes minutes, and nothing is measured
+        filled = list(threads.map(partial(_fill, rows, data), (kind for kind, _ in kinds), places))
+    index_bytes = _size(data / "0" / "index.db") / rows[0].count.instances
     with _servers(kinds, rows, rounds, data) as bench:
-        bench.stored |= stored
+        bench.stored = {key: stored for each in filled for key, stored in each.items()}
         bench.index_bytes = index_bytes
         yield bench
+
+
+def _fill(rows: Sequence[Row], data: Path, kind: str, place: Path) -> dict[tuple[str, str], Stored]:
+    different = orthanc.BULK if kind == ORTHANC else {}
+    with _server(kind, place, 1, **different) as target:
+        bench = Bench([target], rows, 1, 1, data)
+        stored = bench.fill(rows[0])
+        bench.end()
+    return stored
+
+
+def _size(database: Path) -> int:
+    """Return the bytes of a database, what is still in its log included."""
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database.stat().st_size
 
 
 @contextmanager

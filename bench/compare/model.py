@@ -26,7 +26,7 @@ ASSUMED: dict[str, tuple[float, str, str]] = {
     "log_factor": (
         2.5,
         "",
-        "log bytes to bytes of the rows and their keys: both images of changed rows, and page splits",
+        "log bytes to bytes of the database: rows that are changed or deleted later, records' headers, page splits",
     ),
     "writes": (
         1.05,

@@ -61,4 +61,4 @@ def _first_answer(kind: str, data: Path) -> dict[str, float]:
 
 
 def _running(kind: str, data: Path) -> AbstractContextManager[Service]:
-    return orthanc.running(data) if kind == "orthanc" else service.running(kind, data, 1)
+    return orthanc.running(data) if kind == "orthanc" else service.running(kind, data, 1, log=data.with_suffix(".log"))
