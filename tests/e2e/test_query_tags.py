@@ -250,7 +250,7 @@ def test_bad_patch(tags: Tags, body: object) -> None:
 
 def test_patch_twice(tags: Tags) -> None:
     """PATCH may be repeated, and answers with the tag."""
-    tags.add(_AGE)
+    tags.finished(tags.add(_AGE))
 
     for status in ("disabled", "DISABLED", "enabled", "Enabled"):
         answer = tags.patch("PatientAge", {"querystatus": status})
