@@ -1,5 +1,6 @@
 """The Studies Service: Retrieve rendered and thumbnails (PS3.18 §10.4.1.1.3, §10.4.1.1.4)."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -8,7 +9,7 @@ from starlette.responses import Response
 
 from shared.backend import Backend
 from shared.dicom.render_options import RenderOptions
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, NotFound
 from shared.model import Action, ByteStream, Wish
 from shared.routes.retrieve import bulk_answer, frame_numbers, multipart
 from shared.services.bulkdata import value_of
@@ -95,28 +96,37 @@ async def picture_of(
 
 async def _shown(request: Request, one: Renderable, wish: Wish, backend: Backend) -> Response:
     if one.is_report:
-        return Response(report(one, wish.media_type), media_type=f"{wish.media_type}; charset=utf-8")
+        async with backend.decoding.turn(0):
+            text = await asyncio.to_thread(report, one, wish.media_type)
+        return Response(text, media_type=f"{wish.media_type}; charset=utf-8")
     return await bulk_answer(request, await value_of(one.source, one.header, one.shown_path, backend), wish)
 
 
 async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] = (1,)) -> Response:
     options = render_options(request.query)
     instance = await find_shown(request.scope, backend)
-    tag = f'"{instance.version}"'
-    if (known := unchanged(tag, request.headers)) is not None:
-        return known
     wish = choose(request.accept(), PICTURES)
+    fields = _fields((instance.version,), wish)
+    if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
+        return known
     picture = await thumbnail(instance, numbers[0], options, wish.media_type, backend)
-    return Response(picture, headers={"ETag": tag, "Cache-Control": FRESH}, media_type=wish.media_type)
+    return Response(picture, headers=fields, media_type=wish.media_type)
+
+
+def _fields(versions: Sequence[int], wish: Wish) -> dict[str, str]:
+    """Return the header fields of a picture: its tag is of what it shows, and of its form."""
+    tag = "-".join((*map(str, versions), wish.media_type.rpartition("/")[2]))
+    return {"ETag": f'"{tag}"', "Cache-Control": FRESH, "Vary": "Accept"}
 
 
 async def _pictures(
     request: Request, one: Renderable, wish: Wish, options: RenderOptions, numbers: Sequence[int], backend: Backend
 ) -> Response:
-    tag = f'"{one.instance.version}"'
-    if (known := unchanged(tag, request.headers)) is not None:
+    if missing := [number for number in numbers if number > one.frames]:
+        raise NotFound(f"There is no frame {missing[0]}; the instance has {one.frames}.")
+    fields = _fields(one.versions, wish)
+    if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
         return known
-    fields = {"ETag": tag, "Cache-Control": FRESH}
     if wish.media_type == ANIMATION and not numbers:
         return Streaming(await begun(animate(one, options, backend)), ANIMATION, headers=fields)
     if len(numbers) > 1 and not wish.is_multipart:

@@ -94,7 +94,7 @@ async def retrieve_frames_of_instance(request: Request, backend: Backend) -> Res
 @route(blueprint, "GET", f"{_INSTANCE}/bulkdata/{{*path}}", Action.READ)
 async def retrieve_bulkdata_of_instance(request: Request, backend: Backend) -> Response:
     """Retrieve a binary value of an instance (PS3.18 §10.4.1.1.5)."""
-    found = await retrieve_bulk(request.scope, unquote(str(request.http.path_params["path"])), backend)
+    found = await retrieve_bulk(request.scope, unquote(str(request.http.path_params.get("path") or "")), backend)
     [wish, *_] = wishes(request.accept(), bulk_resource(found.media_type))
     return await bulk_answer(request, found, wish)
 
@@ -191,11 +191,12 @@ def _fields(instance: StoredInstance, request: Request) -> str:
 async def _metadata(request: Request, backend: Backend) -> Response:
     scope, base = request.scope, request.urls.base
     external = await external_metadata(scope, backend) if wants_external(request.fields()) else ()
-    tag = f'"{await metadata_etag(scope, backend, external)}"'
-    if (known := unchanged(tag, request.headers)) is not None:
-        return known
+    media_type = report_type(request.accept())
+    tag = f'"{await metadata_etag(scope, backend, external)}-{media_type.rpartition("+")[2]}"'
     fields = {"ETag": tag, "Cache-Control": FRESH, "Vary": "Accept, Accept-Encoding"}
-    if report_type(request.accept()) == DICOM_XML:
+    if (known := unchanged(tag, request.headers, fields)) is not None:
+        return known
+    if media_type == DICOM_XML:
         documents = await retrieve_metadata_documents(scope, base, backend, external)
         return multipart(_documents(documents), DICOM_XML, fields)
     if not external and accepts_gzip(request.headers("accept-encoding")):

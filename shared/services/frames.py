@@ -164,8 +164,8 @@ async def _converted_frames(source: Source, places: Sequence[Place], syntax: str
     image = image_in(await header_of(source))
 
     async def convert(one: Place) -> ByteStream:
-        frame = await read_frame(source, one)
-        async with backend.decoding.turn(image.frame_bytes):
+        async with backend.decoding.turn(image.frame_bytes):  # read only now: who waits holds no frame
+            frame = await read_frame(source, one)
             return one_piece(await asyncio.to_thread(_recoded, frame, image, source.transfer_syntax, syntax))
 
     async for place, chunks in read_ahead(each(places), convert, decoded_ahead(image, backend.settings.read_ahead)):

@@ -31,7 +31,6 @@ _MOST_REFERENCES = 20
 """Of a presentation state that are looked for."""
 _REPORT_CLASSES = "1.2.840.10008.5.1.4.1.1.88."
 _CLASS, _DOCUMENT = map(tag_of, ("SOPClassUID", "EncapsulatedDocument"))
-_SIZE = tag_of("Rows"), tag_of("Columns")
 _TABLES = ("0028", "0048", "5200", "6")
 """How the tags begin of what holds binary values for rendering: lookup tables, colour profiles, overlays."""
 _TABLE_BYTES = 16 * 2**20
@@ -47,6 +46,8 @@ class Renderable:
     media_types: tuple[str, ...]
     state: Any = None
     """The presentation state that the image is shown with (`dicom.presentation_state`)."""
+    versions: tuple[int, ...] = ()
+    """Of what is shown: the image and its presentation state."""
 
     @property
     def instance(self) -> StoredInstance:
@@ -54,15 +55,20 @@ class Renderable:
         return self.source.instance
 
     @property
+    def frames(self) -> int:
+        """How many frames it has."""
+        return frame_count(self.header.dataset)
+
+    @property
     def is_single_frame(self) -> bool:
         """Whether it is an image of one frame."""
-        return self.is_image and frame_count(self.header.dataset) == 1
+        return self.is_image and self.frames == 1
 
     @property
     def rows_and_columns(self) -> tuple[int, int]:
-        """Of the image; 1 where it does not say."""
-        rows, columns = (_first(self.header, tag) for tag in _SIZE)
-        return int(rows or 1), int(columns or 1)
+        """Of the image; raises as `image_in`."""
+        image = image_in(self.header)
+        return image.rows, image.columns
 
     @property
     def shown_path(self) -> str:
@@ -98,7 +104,7 @@ async def renderable(scope: Scope, backend: Backend) -> Renderable:
     media_types = _media_types(header)
     if not media_types:
         raise NotFound("The instance has no pixel data, and nothing else that could be shown.")
-    return Renderable(source, header, media_types)
+    return Renderable(source, header, media_types, versions=(instance.version,))
 
 
 async def _image_with_state(source: Source, header: Header, backend: Backend) -> Renderable:
@@ -111,7 +117,8 @@ async def _image_with_state(source: Source, header: Header, backend: Backend) ->
         found = await backend.index.read(find_middle, Scope(key.partition, key.study, one.series, one.instance))
         if found is not None:
             image = await source_of(found, backend)
-            return Renderable(image, await header_of(image), PICTURES, state)
+            versions = (found.version, source.instance.version)
+            return Renderable(image, await header_of(image), PICTURES, state, versions)
     raise NotFound("None of the images that the presentation state is made for is stored.")
 
 
@@ -141,9 +148,9 @@ async def render_frames(
     image = image_in(one.header)
 
     async def render(place: Place) -> ByteStream:
-        frame = await read_frame(one.source, place)
         asked = replace(options, frame=place.frame)
-        async with backend.decoding.turn(image.frame_bytes):
+        async with backend.decoding.turn(image.frame_bytes):  # read only now: who waits holds no frame
+            frame = await read_frame(one.source, place)
             return one_piece(await asyncio.to_thread(_picture, one, frame, tables, media_type, asked))
 
     async for place, picture in read_ahead(each(places), render, decoded_ahead(image, backend.settings.read_ahead)):

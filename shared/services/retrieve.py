@@ -10,10 +10,9 @@ from shared.dicom.transfer_syntaxes import is_convertible
 from shared.errors import NotAcceptable, NotFound
 from shared.index.instances import find, find_first
 from shared.model import AS_STORED, ByteStream, Scope, StoredInstance, Wish
-from shared.services.source import source_of
+from shared.services.source import reader_of, source_of
 from shared.services.streams import begun, read_ahead
 from shared.services.transcode import transcoded
-from shared.storage.blobs import instance_blob
 
 _PAGE = 500
 
@@ -87,7 +86,7 @@ async def _one(instance: StoredInstance, chunks: ByteStream) -> Files:
 async def open_instance(instance: StoredInstance, transfer_syntax: str, backend: Backend) -> ByteStream:
     """Return the file of an instance in a transfer syntax."""
     if transfer_syntax == instance.transfer_syntax:
-        return await backend.blobs.read(instance_blob(instance.version))
+        return await reader_of(instance, backend)(0, instance.length_bytes)
     return await transcoded(await source_of(instance, backend), transfer_syntax, backend)
 
 

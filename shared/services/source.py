@@ -10,7 +10,7 @@ from shared.dicom.header import Header, HeaderReader
 from shared.dicom.image import Image, image_of
 from shared.dicom.syntaxes import EXPLICIT
 from shared.dicom.transfer_syntaxes import INFLATABLE
-from shared.errors import NotDecodable, NotFound
+from shared.errors import DependencyFailed, NotDecodable, NotFound
 from shared.model import ByteStream, StoredInstance
 from shared.services.streams import one_piece, whole
 from shared.storage.blobs import instance_blob
@@ -20,6 +20,8 @@ MAX_INFLATED_BYTES = 256 * 2**20
 
 _FIRST_BYTES = 256 * 2**10
 """Read of a header at first: more than almost every one has."""
+_MOST_BYTES = 4 * 2**20
+"""Read of it at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,22 @@ class Source:
 
 
 def reader_of(instance: StoredInstance, backend: Backend) -> Callable[[int, int], Awaitable[ByteStream]]:
-    """Return what opens bytes of a stored file by offset and number."""
+    """Return what opens bytes of a stored file by offset and number; what is cut short breaks off, and does not end."""
 
     async def read(start: int, length: int) -> ByteStream:
-        return await backend.blobs.read(instance_blob(instance.version), start=start, length=length)
+        chunks = await backend.blobs.read(instance_blob(instance.version), start=start, length=length)
+        return _complete(chunks, min(length, instance.length_bytes - start))
 
     return read
+
+
+async def _complete(stream: ByteStream, length: int) -> ByteStream:
+    async with aclosing(stream):
+        async for chunk in stream:
+            length -= len(chunk)
+            yield chunk
+    if length > 0:
+        raise DependencyFailed("The stored file is shorter than what was stored: it was altered outside this service.")
 
 
 async def source_of(instance: StoredInstance, backend: Backend) -> Source:
@@ -103,6 +115,8 @@ async def header_of(source: Source) -> Header:
     ------
     NotFound
         The file is gone.
+    DependencyFailed
+        It is shorter than it was.
     """
     reader = HeaderReader()
     start, wanted = 0, _FIRST_BYTES
@@ -111,7 +125,7 @@ async def header_of(source: Source) -> Header:
             async for chunk in chunks:
                 await asyncio.to_thread(reader.feed, chunk)
                 start += len(chunk)
-        wanted *= 4
+        wanted = min(wanted * 4, _MOST_BYTES)
     return reader.finish() if reader.pixel_data is None else reader.so_far()
 
 

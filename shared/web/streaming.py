@@ -99,11 +99,21 @@ class Representation:
     read: Callable[[int, int], Awaitable[ByteStream]]
 
 
-def unchanged(tag: str, headers: Callable[[str], list[str]]) -> Response | None:
-    """Return 304 when the client has the representation with a *tag*; *headers* as in `answer`."""
+def unchanged(
+    tag: str, headers: Callable[[str], list[str]], fields: Mapping[str, str] | None = None
+) -> Response | None:
+    """Return 304 when the client has the representation with a *tag*; *headers* as in `answer`.
+
+    Parameters
+    ----------
+    fields
+        That the whole answer would have, beside those of its content (RFC 9110 §15.4.5).
+    """
     if not is_known(tag, headers("if-none-match")):
         return None
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": FRESH})
+    return Response(
+        status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": FRESH, **(fields or {})}
+    )
 
 
 async def answer(one: Representation, headers: Callable[[str], list[str]]) -> Response:

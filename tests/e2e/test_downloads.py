@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -128,3 +129,35 @@ def test_decoding_beside(alone: Client) -> None:
     assert answers == [200] * 5
     assert len(ended) == len(threads)
     assert answered < min(ended)
+
+
+@pytest.mark.parametrize(
+    ("cut", "path", "accept"),
+    [
+        (100, "", ANY_INSTANCES),
+        (100, "/frames/1,2,3", 'multipart/related; type="application/octet-stream"'),
+        (100, "/bulkdata/7FE00010", 'multipart/related; type="application/octet-stream"'),
+        (28_000, "/rendered", "image/jpeg"),
+        (28_000, "/frames/9", "application/octet-stream"),
+    ],
+)
+def test_file_cut_short(tmp_path: Path, cut: int, path: str, accept: str) -> None:
+    """Of a file that was cut short outside the service nothing is given as if it were whole, at once and not later."""
+    made = dataset(
+        Rows=64, Columns=64, BitsAllocated=8, BitsStored=8, HighBit=7, PixelRepresentation=0, SamplesPerPixel=1
+    )
+    made.PhotometricInterpretation, made.NumberOfFrames = "MONOCHROME2", 3
+    made.PixelData = bytes(3 * 64 * 64)
+    with running("embedded", tmp_path) as url, client_of(f"{url}/v2", "v2") as client:
+        stored = client.store(file_of(made)).json()
+        instance = stored["00081199"]["Value"][0]["00081190"]["Value"][0]
+        [blob] = (tmp_path / "storage").rglob("*.dcm")
+        with blob.open("r+b") as file:
+            file.truncate(max(blob.stat().st_size - cut, 200))
+
+        try:
+            status = client.http.get(f"{instance}{path}", headers={"Accept": accept}).status_code
+        except httpx.RemoteProtocolError:
+            status = 0  # it broke off
+
+    assert status in {0, 404, 424}
