@@ -182,11 +182,28 @@ def test_damaged(client: Client) -> None:
 
 
 def test_unchanged(client: Client) -> None:
-    """What the client has is 304; a replacement is a new picture."""
-    url = f"{_path(client, _image())}/rendered"
-    tag = client.get(url).headers["etag"]
+    """What the client has is 304; a picture of another form, a frame that is not there and other metadata are not."""
+    path = _path(client, _image())
+    for url in (f"{path}/rendered", f"{path}/thumbnail"):
+        answer = client.get(url, "image/jpeg")
+        known = {"If-None-Match": answer.headers["etag"]}
 
-    assert client.http.get(url, headers={"If-None-Match": tag}).status_code == 304
+        unchanged = client.http.get(url, headers=known | {"Accept": "image/jpeg"})
+        assert (unchanged.status_code, unchanged.headers["vary"]) == (304, answer.headers["vary"])
+        assert client.http.get(url, headers=known | {"Accept": "image/png"}).status_code == 200
+
+    tag = client.get(f"{path}/frames/1/rendered", "image/jpeg").headers["etag"]
+    assert client.http.get(f"{path}/frames/9/rendered", headers={"If-None-Match": tag}).status_code == 404
+    tag = client.get(f"{path}/metadata").headers["etag"]
+    xml = client.http.get(f"{path}/metadata", headers={"If-None-Match": tag, "Accept": "application/dicom+xml"})
+    assert xml.status_code == 200
+
+
+def test_bulkdata_of_nothing(client: Client) -> None:
+    """A path to bulk data that names none is 404."""
+    path = _path(client, _image())
+
+    assert [client.get(f"{path}/{one}").status_code for one in ("bulkdata", "bulkdata/")] == [404, 404]
 
 
 def test_representative(client: Client) -> None:
@@ -264,11 +281,17 @@ def test_presentation_state(client: Client) -> None:
     state.ReferencedSeriesSequence, state.SoftcopyVOILUTSequence = [series], [voi]
     state.DisplayedAreaSelectionSequence = [area]
 
-    answer = client.get(f"{_path(client, file_of(state))}/rendered", "image/png")
+    url = f"{_path(client, file_of(state))}/rendered"
+    answer = client.get(url, "image/png")
 
     assert answer.status_code == 200, answer.text
     assert _pixels(answer.content).shape == (8, 16)
     assert _pixels(answer.content).max() == 0
+
+    voi.WindowCenter = 1
+    assert client.upsert(file_of(state)).status_code == 200
+    headers = {"If-None-Match": answer.headers["etag"], "Accept": "image/png"}
+    assert client.http.get(url, headers=headers).status_code == 200, "another state is another picture"
 
 
 def test_document(client: Client) -> None:
