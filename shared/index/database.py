@@ -1,50 +1,34 @@
 """Engines and transactions: the only place that knows SQLite and Azure SQL as two things.
 
-Work is a function of a connection; it runs in a thread, in one transaction, and never holds the event loop.
+Work is a function of a connection; it runs in one transaction, in a thread, or, where a SQLite file is only read, at
+once for as long as the event loop can be held.
 """
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from shared.errors import Unavailable
 from shared.index import server
 from shared.index.failures import ATTEMPTS, Overtaken, is_transient, overtaken, translated
 from shared.index.group_commit import GroupWriter, ItemWork
 from shared.index.schema import require_known
+from shared.index.sqlite import HELD_S, READERS, Prompt, TooLong, sqlite_engine
 from shared.index.tables import partition
 from shared.threads import result_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_SQLITE_READERS = 4
 _PAUSE_S = 0.5
 """Before a piece of work is done again at the engine's wish; twice as long each time."""
-
-_WRITE_AHEAD = "PRAGMA journal_mode = WAL"
-"""Readers see a snapshot and hinder no writer."""
-
-_OPENING_S = 20.0
-_OPENING_PAUSE_S = 0.01
-_PRAGMAS = (
-    "busy_timeout = 20000",  # ms; other processes write the same file
-    "synchronous = FULL",  # a commit is durable
-    "foreign_keys = ON",
-    "wal_autocheckpoint = 4000",  # pages; index pages that change again and again are copied once
-    "journal_size_limit = 67108864",
-    "cache_size = -16000",  # KiB
-    "temp_store = MEMORY",
-)
 
 
 class Index:
@@ -55,12 +39,20 @@ class Index:
     """
 
     def __init__(
-        self, engine: Engine, *, threads: int, writer: GroupWriter | None = None, pause_s: float = _PAUSE_S
+        self,
+        engine: Engine,
+        *,
+        threads: int,
+        writer: GroupWriter | None = None,
+        prompt: Prompt | None = None,
+        pause_s: float = _PAUSE_S,
     ) -> None:
         self._engine = engine
         self._pause_s = pause_s
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="index")
         self._writer = writer
+        self._prompt = prompt
+        self._held_s = 0.0
         self._is_known = False
 
     async def read(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -72,7 +64,18 @@ class Index:
             When the database does not answer.
         """
         await self._require_known_schema()
-        return await self._run(_bound(work, *args, **kwargs))
+        job = _bound(work, *args, **kwargs)
+        if self._prompt is None:
+            return await self._run(job)
+        began = time.perf_counter()
+        try:
+            return self._prompt.read(job)
+        except TooLong:
+            return await self._run(job)
+        except (SQLAlchemyError, Overtaken) as error:
+            raise translated(error) from error.__cause__
+        finally:
+            await self._let_others_run(time.perf_counter() - began)
 
     async def write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return ``work(connection, *args)`` once its transaction is durable.
@@ -120,11 +123,20 @@ class Index:
             await self._run(require_known)
             self._is_known = True
 
+    async def _let_others_run(self, held_s: float) -> None:
+        """Let the event loop go on once reads without a pause have held it for long enough together."""
+        self._held_s += held_s
+        if self._held_s > HELD_S:
+            self._held_s = 0.0
+            await asyncio.sleep(0)
+
     async def _run(self, job: Callable[[Connection], T]) -> T:
         return await result_of(self._threads.submit(_run, self._engine, job, self._pause_s))
 
     def _close(self) -> None:
         self._threads.shutdown()
+        if self._prompt is not None:
+            self._prompt.close()
         if self._writer is not None:
             self._writer.close()
         self._engine.dispose()
@@ -146,7 +158,8 @@ def open_index(url: str, client_id: str = "") -> Index:
     engine = open_engine(url, client_id=client_id)
     if engine.dialect.name != "sqlite":
         return Index(engine, threads=server.CONNECTIONS)
-    return Index(engine, threads=_SQLITE_READERS, writer=GroupWriter(open_engine(url, writes=True)))
+    writer = GroupWriter(open_engine(url, writes=True))
+    return Index(engine, threads=READERS, writer=writer, prompt=Prompt(engine.url))
 
 
 def open_engine(
@@ -166,57 +179,10 @@ def open_engine(
     except ArgumentError as error:
         raise Unavailable("The database's URL cannot be read; sqlite:///path is one.") from error
     if parsed.get_backend_name() == "sqlite" and parsed.database not in {None, "", ":memory:"}:
-        return _sqlite_engine(parsed, writes=writes)
+        return sqlite_engine(parsed, writes=writes)
     if parsed.get_backend_name() == "mssql":
         return server.server_engine(parsed, client_id, statement_s=statement_s)
     raise Unavailable("The database's URL names neither a SQLite file nor SQL Server.")
-
-
-def _sqlite_engine(url: URL, *, writes: bool) -> Engine:
-    # The driver must not begin transactions by itself: it would begin them without the lock.
-    engine = create_engine(
-        url,
-        hide_parameters=True,  # an error that quotes them would quote patients
-        connect_args={"isolation_level": None},
-        pool_size=_SQLITE_READERS,
-        pool_reset_on_return=None,
-    )
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-
-    def on_connect(connection: DBAPIConnection, _: object) -> None:
-        cursor = connection.cursor()
-        _write_ahead(cursor)
-        for pragma in (*_PRAGMAS, f"query_only = {not writes}"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    def on_begin(connection: Connection) -> None:
-        driver: Any = connection.connection.driver_connection
-        try:
-            driver.execute(begin)  # straight to the driver: every transaction passes here
-        except sqlite3.Error as error:
-            raise OperationalError(begin, None, error) from error
-
-    event.listen(engine, "connect", on_connect)
-    event.listen(engine, "begin", on_begin)
-    return engine
-
-
-def _write_ahead(cursor: DBAPICursor) -> None:
-    """Turn the write-ahead log on, which stays with the file.
-
-    Of two that do so to a new file at once SQLite tells one that it is locked, however long its busy timeout is.
-    """
-    end = time.monotonic() + _OPENING_S
-    while True:
-        try:
-            cursor.execute(_WRITE_AHEAD)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
-                raise
-        else:
-            return
-        time.sleep(_OPENING_PAUSE_S)
 
 
 def _bound(

@@ -278,6 +278,60 @@ async def test_loop_is_free(index: Index) -> None:
     assert await waiting is True
 
 
+_COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
+
+
+@pytest.mark.parametrize(("rows", "is_prompt"), [(10, True), (3_000_000, False)])
+async def test_read_at_once(index: Index, rows: int, is_prompt: bool) -> None:
+    """A short read of a SQLite file is done in the caller's thread; a long one is given up there."""
+    if URL:
+        pytest.skip("SQLite alone")
+    threads = []
+
+    def count(connection: Connection) -> int:
+        threads.append(threading.current_thread())
+        return int(connection.execute(text(_COUNT.format(rows))).scalar_one())
+
+    assert await index.read(versions) == []  # connections are open
+    assert await index.read(count) == rows
+    assert (threads[-1] is threading.current_thread()) is is_prompt
+    assert threads[0] is threading.current_thread()
+
+
+async def test_reads_let_others_run(index: Index) -> None:
+    """Reads one behind the other, each of them short, do not keep the event loop from others."""
+    waiting = asyncio.create_task(asyncio.sleep(0))
+    for _ in range(5_000):
+        if waiting.done():
+            break
+        await index.read(versions)
+
+    assert waiting.done()
+
+
+async def test_locked_file(index: Index, tmp_path: Path) -> None:
+    """A read that another process holds up waits in a thread, and not the event loop with it."""
+    if URL:
+        pytest.skip("SQLite alone")
+    threads = []
+
+    def count(connection: Connection) -> int:
+        threads.append(threading.current_thread())
+        connection.exec_driver_sql(f"ATTACH '{tmp_path / 'other.db'}' AS other{len(threads)}")
+        return int(connection.exec_driver_sql(f"SELECT count(*) FROM other{len(threads)}.one").scalar_one())  # noqa: S608
+
+    with closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE one (id INTEGER)")
+        other.execute("BEGIN EXCLUSIVE")
+        waiting = asyncio.create_task(index.read(count))
+        while len(threads) < 2:  # noqa: ASYNC110 - what is waited for happens in a thread
+            await asyncio.sleep(0.001)
+        other.execute("COMMIT")
+
+        assert await waiting == 0
+    assert threads[0] is threading.current_thread() is not threads[1]
+
+
 async def test_snapshot(index: Index, url: str) -> None:
     """A reader sees a publish as a whole or not at all, within one read the same each time (SQLite)."""
     if URL:

@@ -64,7 +64,7 @@ MAY_USE: dict[str, tuple[str, ...]] = {
     "dicom.codecs": ("numpy", "imagecodecs"),
     "dicom.pictures": ("numpy", "PIL", "imagecodecs"),
     "index": ("sqlalchemy", "alembic", "orjson"),
-    "index.database": ("pyodbc", "sqlite3"),
+    "index.sqlite": ("sqlite3",),
     "index.identity": ("azure.core",),
     "identity": ("azure.core", "azure.identity"),
     "storage.azure": ("azure.core", "azure.storage.blob", "azure.data.tables"),

@@ -70,6 +70,16 @@ def test_file_cut(tmp_path: Path) -> None:
         file.read(0, 10)
 
 
+def test_read_at_once(tmp_path: Path) -> None:
+    """What was just written is in memory and is read at once; what is not, is not waited for."""
+    (tmp_path / "a").write_bytes(b"0123456789" * 1000)
+    file = OpenFile(tmp_path / "a")
+
+    assert file.read_at_once(5, 10) == b"5678901234"
+    assert file.read_at_once(5, 0) == b""
+    assert file.read_at_once(10_000, 10) is None
+
+
 def test_folders_made(tmp_path: Path) -> None:
     """Folders are made with all that lead there, also where some exist, and again when they are forgotten."""
     folders = Folders(tmp_path / "not" / "yet")
