@@ -12,6 +12,7 @@ from shared.dicom.syntaxes import EXPLICIT
 from shared.dicom.transfer_syntaxes import INFLATABLE
 from shared.errors import DependencyFailed, NotDecodable, NotFound
 from shared.model import ByteStream, StoredInstance
+from shared.services.new_instance import SHORT_HEADER_BYTES
 from shared.services.streams import one_piece, whole
 from shared.storage.blobs import instance_blob
 
@@ -123,10 +124,18 @@ async def header_of(source: Source) -> Header:
     while reader.pixel_data is None and start < source.length_bytes:
         async with aclosing(await source.read(start, wanted)) as chunks:
             async for chunk in chunks:
-                await asyncio.to_thread(reader.feed, chunk)
+                await _feed(reader, chunk)
                 start += len(chunk)
         wanted = min(wanted * 4, _MOST_BYTES)
     return reader.finish() if reader.pixel_data is None else reader.so_far()
+
+
+async def _feed(reader: HeaderReader, chunk: bytes) -> None:
+    """Read on, in a thread what may take more than a few milliseconds."""
+    view = memoryview(chunk)
+    reader.feed(view[:SHORT_HEADER_BYTES])
+    if reader.pixel_data is None and len(view) > SHORT_HEADER_BYTES:
+        await asyncio.to_thread(reader.feed, view[SHORT_HEADER_BYTES:])
 
 
 async def read_all(source: Source, start: int, end: int) -> bytes:
