@@ -40,6 +40,7 @@ _PARENT: Mapping[tuple[Level, Level], ColumnElement[int]] = {
 _LEVELS = tuple(Level)
 # Of subqueries: the statement around them may select from the same tables.
 _member, _counted = series.alias("member"), instance.alias("counted")
+_parent, _child = study.alias("parent"), series.alias("child")
 _FEW = 300
 """Studies or series whose numbers are put into a statement: SQL Server takes 2,100 values."""
 
@@ -108,18 +109,16 @@ def _within(query: Query, level: Level) -> Iterator[ColumnElement[bool]]:
     scope = query.scope
     if scope.study is None:
         return
-    parent = study.alias("parent")
     study_id = (
-        select(parent.c.id)
-        .where(parent.c.partition_id == scope.partition, parent.c.study_uid == scope.study)
+        select(_parent.c.id)
+        .where(_parent.c.partition_id == scope.partition, _parent.c.study_uid == scope.study)
         .scalar_subquery()
     )
     if scope.series is None or level is Level.STUDY:
         yield (study.c.id if level is Level.STUDY else TABLES[level].c.study_id) == study_id
         return
-    child = series.alias("child")
-    series_id = select(child.c.id).where(
-        child.c.partition_id == scope.partition, child.c.series_uid == scope.series, child.c.study_id == study_id
+    series_id = select(_child.c.id).where(
+        _child.c.partition_id == scope.partition, _child.c.series_uid == scope.series, _child.c.study_id == study_id
     )
     yield (series.c.id if level is Level.SERIES else instance.c.series_id) == series_id.scalar_subquery()
 

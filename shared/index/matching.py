@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
-from sqlalchemy import ColumnElement, and_, or_, select, true
+from sqlalchemy import ColumnElement, NamedFromClause, Table, and_, or_, select, true
 
 from shared.dicom.values import LENGTHS, NUMBERS, TIMES, WORD_LENGTH, cut, earliest, fold, latest, number, words
 from shared.errors import InvalidRequest
@@ -62,14 +63,14 @@ def match_words(attribute: Attribute, partition_id: int, key: ColumnElement[int]
         raise InvalidRequest(f"{attribute.keyword}: fuzzy matching takes 1 to {_MOST_WORDS} words.")
     is_tag = attribute.kept is Kept.TAG
     table, owner, name = (query_tag_word, "owner_id", "tag_id") if is_tag else (name_word, "study_id", "keyword")
-    first = table.alias("word_0")
+    first = _word(table, 0)
     found = select(first.c[owner]).where(
         first.c.partition_id == partition_id,
         first.c[name] == (attribute.number if is_tag else attribute.keyword),
         _begins(first.c.word, cut(wanted[0][1], WORD_LENGTH)),
     )
     for position, word in wanted[1:]:
-        other = table.alias(f"word_{position}")
+        other = _word(table, position)
         neighbour = and_(
             other.c[owner] == first.c[owner],
             other.c[name] == first.c[name],
@@ -78,6 +79,12 @@ def match_words(attribute: Attribute, partition_id: int, key: ColumnElement[int]
         )
         found = found.join(other, neighbour)
     return key.in_(found)
+
+
+@cache
+def _word(table: Table, position: int) -> NamedFromClause:
+    """Return a table of words as that of the word at a *position*: SQLAlchemy copies each of its columns."""
+    return table.alias(f"word_{position}")
 
 
 def match_date_times(
