@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from sqlalchemy import ColumnElement, NamedFromClause, Table, and_, or_, select, true
+from sqlalchemy import ColumnElement, FromClause, Table, and_, or_, select, true
 
 from shared.dicom.values import LENGTHS, NUMBERS, TIMES, WORD_LENGTH, cut, earliest, fold, latest, number, words
 from shared.errors import InvalidRequest
@@ -82,7 +82,7 @@ def match_words(attribute: Attribute, partition_id: int, key: ColumnElement[int]
 
 
 @cache
-def _word(table: Table, position: int) -> NamedFromClause:
+def _word(table: Table, position: int) -> FromClause:
     """Return a table of words as that of the word at a *position*: SQLAlchemy copies each of its columns."""
     return table.alias(f"word_{position}")
 
