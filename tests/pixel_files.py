@@ -59,7 +59,7 @@ class Stored:
 def stored(file: bytes) -> Stored:
     header = read_header(file)
     if header.is_deflated:
-        file = inflate(file)
+        file = inflate(file, max_bytes=2**26)
         header = read_header(file)
     assert header.pixel_data is not None
     return Stored(file, header, image_of(header.dataset, header.pixel_data), tuple(_frames(file, header)))

@@ -76,7 +76,17 @@ def value_of(encoded: bytes | None) -> bytes:
     """Return the value of an element that `element` wrote; empty for one that is missing."""
     if encoded is None:
         return b""
-    return encoded[12 if encoded[4:6].decode("ascii") in LONG else 8 :]
+    return encoded[12 if vr_in(encoded) in LONG else 8 :]
+
+
+def vr_in(encoded: bytes) -> str:
+    """Return the VR of an element that `element` wrote."""
+    return encoded[4:6].decode("ascii")
+
+
+def bytes_in_number(vr: str) -> int:
+    """Return how many bytes change places between little and big endian (PS3.5 §7.3)."""
+    return _SWAPPED.get(vr, 1)
 
 
 def _check_end(dataset: Dataset, file: Buffer) -> None:
@@ -146,7 +156,7 @@ def _written(one: DataElement | RawDataElement) -> bytes:
 
 def _value(one: DataElement | RawDataElement, vr: str) -> bytes:
     value: bytes = one.value or b""
-    size = _SWAPPED.get(vr, 1)
+    size = bytes_in_number(vr)
     if size == 1 or not isinstance(one, RawDataElement) or one.is_little_endian or len(value) % size:
         return value
     return b"".join(value[at : at + size][::-1] for at in range(0, len(value), size))

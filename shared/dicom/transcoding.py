@@ -1,25 +1,25 @@
 """Whole Part 10 files in another transfer syntax, piece by piece (PS3.10 §7; PS3.5 §8, §A)."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from struct import pack, unpack_from
+from types import MappingProxyType
 
 import numpy as np
 
 from shared.dicom import syntaxes
 from shared.dicom.bulk import BulkValue
 from shared.dicom.codecs import Array
+from shared.dicom.elements import LONG
 from shared.dicom.encapsulation import ITEM, UNDEFINED
-from shared.dicom.explicit import Elements, element, head, read_elements, read_tail, value_of
+from shared.dicom.explicit import Elements, bytes_in_number, element, head, read_elements, read_tail, value_of, vr_in
 from shared.dicom.image import Image, Numbers
 from shared.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from shared.dicom.pixels import decode_frame, native_frame, photometric_after, recode_frame
 from shared.errors import NotDecodable
 from shared.model import Buffer
-
-MAX_INFLATED_BYTES = 256 * 1024 * 1024
-"""Of a deflated data set, which is transcoded in memory."""
 
 _PREAMBLE = bytes(128) + b"DICM"
 _META_LENGTH_AT, _META_AT = 132, 144
@@ -36,8 +36,30 @@ _LONGEST_VALUE = 0xFFFFFFFE
 _WAVELETS = frozenset({syntaxes.JPEG_2000_LOSSLESS, syntaxes.HTJ2K_LOSSLESS})
 
 
+@dataclass(frozen=True, slots=True)
+class LongValue:
+    """A value that is read in pieces.
+
+    Parameters
+    ----------
+    length
+        In bytes.
+    read
+        Opens it; given how many bytes make a number, the bytes of each in opposite order.
+    """
+
+    length: int
+    read: Callable[[int], Iterable[Buffer]]
+
+
 def transcode(
-    header: Buffer, tail: Buffer, frames: Iterable[Buffer], image: Image | None, source: str, target: str
+    header: Buffer,
+    tail: Buffer,
+    frames: Iterable[Buffer],
+    image: Image | None,
+    source: str,
+    target: str,
+    long_values: Mapping[str, LongValue] = MappingProxyType({}),
 ) -> Iterator[Buffer]:
     """Yield the pieces of a file in another transfer syntax; one frame at a time is in memory.
 
@@ -54,6 +76,8 @@ def transcode(
         Each stored frame, its fragments joined; of native ones the bytes around it. As many as *image* says.
     image
         None for a file without pixel data.
+    long_values
+        By tag, values of the data set that are empty in *header*, since they are too long to be in memory.
 
     Raises
     ------
@@ -65,7 +89,7 @@ def transcode(
     meta, elements = read_elements(header)
     if image is None:
         yield _file_meta(meta, elements, syntaxes.EXPLICIT)
-        yield from elements.values()
+        yield from _with_long(elements, long_values, source)
         return
     if source not in syntaxes.DECODABLE:
         raise NotDecodable(f"transfer syntax {source}: no codec")
@@ -73,7 +97,7 @@ def transcode(
     elements = {tag: one for tag, one in elements.items() if not tag.startswith(_PIXEL_GROUP)}
     rest = read_tail(tail, is_implicit=source == syntaxes.IMPLICIT, order=_order(source))
     yield _file_meta(meta, elements, target)
-    yield b"".join(_described(elements, image, source, target).values())
+    yield from _with_long(_described(elements, image, source, target), long_values, source)
     yield first
     yield from pieces
     yield b"".join(one for tag, one in rest.items() if tag != _TRAILING_PADDING and tag > image.numbers.value)
@@ -84,7 +108,7 @@ def header_bytes(pixel_data: BulkValue, transfer_syntax: str) -> int:
     return pixel_data.offset - (_IMPLICIT_HEAD if transfer_syntax == syntaxes.IMPLICIT else _EXPLICIT_HEAD)
 
 
-def inflate(file: Buffer, *, max_bytes: int = MAX_INFLATED_BYTES) -> bytes:
+def inflate(file: Buffer, *, max_bytes: int) -> bytes:
     """Return a file with a deflated data set as one in Explicit VR Little Endian (PS3.5 §A.5).
 
     Raises
@@ -107,6 +131,20 @@ def inflate(file: Buffer, *, max_bytes: int = MAX_INFLATED_BYTES) -> bytes:
 
 def _order(syntax: str) -> str:
     return ">" if syntax == syntaxes.BIG_ENDIAN else "<"
+
+
+def _with_long(elements: Elements, long_values: Mapping[str, LongValue], source: str) -> Iterator[Buffer]:
+    """Yield the elements, and the long values where they belong."""
+    short: list[bytes] = []
+    for tag, one in elements.items():
+        if tag not in long_values:
+            short.append(one)
+            continue
+        value, vr = long_values[tag], vr_in(one)
+        yield b"".join([*short, head(tag, vr if vr in LONG else "UN", value.length)])
+        yield from value.read(bytes_in_number(vr) if source == syntaxes.BIG_ENDIAN else 1)
+        short.clear()
+    yield b"".join(short)
 
 
 def _first_of(pieces: Iterator[Buffer]) -> tuple[Buffer, Iterator[Buffer]]:

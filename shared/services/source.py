@@ -16,7 +16,7 @@ from shared.services.new_instance import SHORT_HEADER_BYTES
 from shared.services.streams import one_piece, whole
 from shared.storage.blobs import instance_blob
 
-MAX_INFLATED_BYTES = 256 * 2**20
+MAX_INFLATED_BYTES = 64 * 2**20
 """Of a deflated file, which is held in memory where a part of it is asked for."""
 
 _FIRST_BYTES = 256 * 2**10
