@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,6 @@ SETUP_FAULT = 3
 _LOG_LEVEL = "AzureFunctionsJobHost__logging__logLevel__default"
 """Goes before what host.json says, as in the real host."""
 _KEEP_ALIVE_S = 120
-_LONGEST_WAIT_MS = 4
 _LEVELS = {
     "trace": "DEBUG",
     "debug": "DEBUG",
@@ -75,6 +74,7 @@ def _run(given: argparse.Namespace) -> None:
     import uvicorn
     import uvloop
 
+    from localhost.accepting import accept_from, most_connections
     from localhost.host import Host
     from localhost.options import read_json
     from localhost.protocol import Protocol
@@ -105,7 +105,8 @@ def _run(given: argparse.Namespace) -> None:
             await super().startup([])
             if self.started:
                 make = partial(Protocol, config, self.server_state, self.lifespan.state)
-                _accept(listener, make, lambda: len(self.server_state.connections) if given.shares else 0)
+                connections = self.server_state.connections
+                accept_from(listener, make, connections, shares=given.shares, most=most_connections())
                 os.write(given.status, READY)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002
@@ -122,43 +123,6 @@ def _run(given: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     uvloop.run(server.serve())
-
-
-def _accept(listener: socket.socket, protocol: Callable[[], asyncio.Protocol], count: Callable[[], int]) -> None:
-    """Accept connections one at a time, and the later the more of them this worker has.
-
-    The loop's own servers accept all that wait at once: one worker would get a whole burst of connections while the
-    others sleep.
-    """
-    loop = asyncio.get_running_loop()
-    opening: set[asyncio.Task[object]] = set()
-
-    def accept() -> None:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return  # another worker was first, the client is gone, or we are closing
-        connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = loop.create_task(loop.connect_accepted_socket(protocol, connection))
-        opening.add(task)
-        task.add_done_callback(opening.discard)
-
-    def accept_and_wait() -> None:
-        accept()
-        if listener.fileno() >= 0:
-            loop.add_reader(listener, wait)
-
-    def wait() -> None:
-        open_connections = count()
-        if open_connections == 0:
-            accept()
-            return
-        loop.remove_reader(listener)
-        loop.call_later(min(open_connections, _LONGEST_WAIT_MS) / 1000, accept_and_wait)
-
-    listener.setblocking(False)
-    loop.add_reader(listener, wait)
 
 
 def _log(host_json: dict[str, Any]) -> None:
