@@ -1,5 +1,6 @@
 """What is asked of the service itself: its health, what it offers, and whether a page may call (health-and-ops.md)."""
 
+from functools import cache
 from http import HTTPStatus
 
 import azure.functions as func
@@ -11,8 +12,8 @@ from shared.backend import Backend, backend
 from shared.errors import InvalidRequest
 from shared.index import partitions
 from shared.model import Action
-from shared.services.health import Status, examine, overall
-from shared.versions import rules_of
+from shared.services.health import Status, Watch, overall
+from shared.versions import VersionRules, rules_of
 from shared.web import openapi
 from shared.web.cors import cors_of
 from shared.web.endpoint import ROUTES, open_route, route
@@ -60,7 +61,12 @@ async def show_documents(http: Request) -> Response:  # noqa: ARG001 - the page 
 
 def _document(http: Request) -> bytes:
     version = str(http.path_params["version"]).lower()
-    rules, has_partitions = rules_of(version), backend().settings.data_partitions
+    return _written(version, rules_of(version), backend().settings.data_partitions)
+
+
+@cache
+def _written(version: str, rules: VersionRules, has_partitions: bool) -> bytes:
+    """Write a document once: it takes 10 ms, and anyone may ask."""
     return orjson.dumps(openapi.document(version, rules, ROUTES, has_partitions=has_partitions))
 
 
@@ -81,7 +87,7 @@ async def list_partitions(request: Call, backend: Backend) -> Response:
 @open_route(blueprint, "GET", "health/check")
 async def check_health(http: Request) -> Response:  # noqa: ARG001 - health is the same for all
     """Answer whether requests can be served: 200 when index and storage answer, else 503."""
-    findings = await examine(backend())
+    findings = await _watch().findings(backend())
     worst = overall(findings)
     details = [
         {
@@ -100,6 +106,11 @@ async def check_health(http: Request) -> Response:  # noqa: ARG001 - health is t
 async def check_liveness(http: Request) -> Response:  # noqa: ARG001 - as above
     """Answer that the process is alive, whatever it leans on does: restarting it would not help that."""
     return _fresh({"overallStatus": Status.HEALTHY.value, "details": []}, HTTPStatus.OK)
+
+
+@cache
+def _watch() -> Watch:
+    return Watch()
 
 
 def _fresh(body: dict[str, object], status: HTTPStatus) -> Response:

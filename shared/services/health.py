@@ -4,6 +4,7 @@ Descriptions are for anyone: no hosts, no names, no numbers of what is stored bu
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -16,6 +17,10 @@ from shared.errors import DependencyFailed, DicomwebError, NotFound
 from shared.index import garbage
 from shared.index.schema import UnknownSchema
 from shared.services import events
+
+KEPT_S = 5.0
+KEPT_WORSE_S = 1.0
+"""How long what was found is told again: what is not well may soon be."""
 
 _LONGEST_S = 5.0
 _CLEANUP_LATE = timedelta(days=1)
@@ -38,6 +43,38 @@ class Finding:
     status: Status
     description: str
     duration_ms: float
+
+
+class Watch:
+    """What `examine` found, for all who ask at about the same time: anyone may ask, as often as they like.
+
+    Parameters
+    ----------
+    clock
+        Seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._found: list[Finding] = []
+        self._fresh_until = -math.inf
+        self._looking: asyncio.Task[list[Finding]] | None = None
+
+    async def findings(self, backend: Backend) -> list[Finding]:
+        """Return what was found some seconds ago at most; whoever asks while someone looks has what that finds."""
+        if self._clock() < self._fresh_until:
+            return self._found
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(backend))
+        return await asyncio.shield(self._looking)  # who leaves takes it from nobody
+
+    async def _look(self, backend: Backend) -> list[Finding]:
+        try:
+            self._found = await examine(backend)
+            self._fresh_until = self._clock() + (KEPT_S if overall(self._found) is Status.HEALTHY else KEPT_WORSE_S)
+            return self._found
+        finally:
+            self._looking = None
 
 
 async def examine(backend: Backend) -> list[Finding]:

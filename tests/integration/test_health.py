@@ -14,7 +14,7 @@ from shared.errors import DependencyFailed, DicomwebError, Unavailable
 from shared.index.garbage import discard, postpone
 from shared.index.migrate import migrate
 from shared.services.events import publish
-from shared.services.health import Finding, Status, examine, overall
+from shared.services.health import KEPT_S, KEPT_WORSE_S, Finding, Status, Watch, examine, overall
 from shared.settings import Settings
 from tests.integration.index_samples import store, uids
 
@@ -150,3 +150,66 @@ async def test_other_schema(tmp_path: Path) -> None:
 
     assert overall(findings) is Status.UNHEALTHY
     assert "The database is behind the app" in {one.name: one.description for one in findings}["Index"]
+
+
+class _Counted:
+    """Blobs that count how often they are looked at, each time for a while, and are well or away."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.are_well = True
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.is_asked = asyncio.Event()
+
+    async def check(self) -> None:
+        self.looks += 1
+        self.is_asked.set()
+        await self.may_answer.wait()
+        if not self.are_well:
+            raise Unavailable(_HOST)
+
+
+class _Clock:
+    """Seconds that a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_asked_at_once(backend: Backend) -> None:
+    """Many who ask at once have one look at everything done for them, also where one of them leaves."""
+    blobs: Any = _Counted()
+    blobs.may_answer.clear()
+    watch, counted = Watch(_Clock()), replace(backend, blobs=blobs)
+    asking = [asyncio.create_task(watch.findings(counted)) for _ in range(50)]
+    await blobs.is_asked.wait()
+    asking.pop(0).cancel()
+    blobs.may_answer.set()
+
+    found = await asyncio.gather(*asking)
+
+    assert blobs.looks == 1
+    assert {overall(one) for one in found} == {Status.HEALTHY}
+
+
+@pytest.mark.parametrize(("are_well", "kept_s"), [(True, KEPT_S), (False, KEPT_WORSE_S)], ids=["well", "away"])
+async def test_asked_again(backend: Backend, are_well: bool, kept_s: float) -> None:
+    """What was found is told for a few seconds, what is not well for a shorter time; then it is looked at again."""
+    clock, blobs = _Clock(), _Counted()
+    blobs.are_well = are_well
+    counted: Any = blobs
+    watch, with_counted = Watch(clock), replace(backend, blobs=counted)
+    first = await watch.findings(with_counted)
+    blobs.are_well = not are_well
+
+    clock.now = kept_s - 0.1
+    assert await watch.findings(with_counted) == first
+    assert blobs.looks == 1
+
+    clock.now = kept_s
+    assert overall(await watch.findings(with_counted)) is not overall(first)
+    assert blobs.looks == 2
