@@ -44,7 +44,7 @@ async def keep(
     if must_be_kept:
         await backend.audit.add(at, name, row)
     else:
-        backend.audit.add_later(at, name, row)
+        await backend.audit.add_later(at, name, row)
 
 
 _COLUMNS = {

@@ -166,7 +166,8 @@ def open_audit_table(settings: Settings) -> AuditTable | None:
     from shared.storage.credentials import table_service
 
     connection, client_id = settings.dicom_storage_connection_string, settings.dicom_identity_client_id
-    return AzureAuditTable(table_service(connection, settings.dicom_table_url, client_id))
+    service = table_service(connection, settings.dicom_table_url, client_id)
+    return AzureAuditTable(service, on_loss=metrics.audit_record_lost)
 
 
 def _stores(settings: Settings) -> tuple[BlobStore, RecordStore]:

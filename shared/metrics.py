@@ -24,6 +24,7 @@ _sent = _meter.create_counter("dicomweb.response.bytes", "By", "Bytes of bodies 
 _runs = _meter.create_histogram("dicomweb.background.duration", "s", "Of one run of a function that no request starts.")
 _waiting = _meter.create_gauge("dicomweb.queue.waiting", "{item}", "What waits: removals of blobs, or events.")
 _age = _meter.create_gauge("dicomweb.queue.age", "s", "How long the first that waits is overdue.")
+_lost = _meter.create_counter("dicomweb.audit.lost", "{record}", "Audit records that the table does not have.")
 
 
 def request(function: str, method: str, status: int, seconds: float, received: int) -> None:
@@ -36,6 +37,11 @@ def request(function: str, method: str, status: int, seconds: float, received: i
 def sent(function: str, length: int) -> None:
     """Count bytes of an answer."""
     _sent.add(length, {"function": function})
+
+
+def audit_record_lost() -> None:
+    """Count an audit record that is in the log alone."""
+    _lost.add(1)
 
 
 def queue(name: str, count: int, since: datetime | None, now: datetime) -> None:

@@ -11,8 +11,8 @@ class AuditTable(Protocol):
     async def add(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
         """Keep a record; raise `Unavailable` when it is not kept."""
 
-    def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
-        """Keep a record while the caller goes on; one that is not kept is counted in the log."""
+    async def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
+        """Keep a record while the caller goes on, who waits a little where many do; what is lost is counted."""
 
     def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:
         """Yield the records from *first* to *last*, both included, whose columns are *equal*, in the order of time.

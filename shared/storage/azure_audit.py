@@ -5,7 +5,7 @@ The only place beside the index where UIDs stand in the clear.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from zlib import crc32
@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 _SPREAD = 16
 _MOST_WAITING = 1000
+_LONGEST_WAIT_S = 2.0
 _LONGEST_TEXT = 32_000
 """Characters of a column; Table Storage refuses the whole row above 64 KiB of UTF-16."""
 
@@ -38,12 +39,29 @@ class AzureAuditTable:
     ----------
     service
         From `credentials.table_service`; closed with the table.
+    most_waiting, longest_wait_s
+        How many records of `add_later` wait to be kept; with so many a caller waits for room, but not for longer.
+    on_loss
+        Called for each record that is not kept.
     """
 
-    def __init__(self, service: TableServiceClient, *, table: str = "dicomaudit") -> None:
+    def __init__(
+        self,
+        service: TableServiceClient,
+        *,
+        table: str = "dicomaudit",
+        most_waiting: int = _MOST_WAITING,
+        longest_wait_s: float = _LONGEST_WAIT_S,
+        on_loss: Callable[[], None] = lambda: None,
+    ) -> None:
         self._service = service
         self._table: TableClient = service.get_table_client(table)
         self._waiting: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(most_waiting)
+        self._longest_wait_s = longest_wait_s
+        self._stands_still = False
+        self._on_loss = on_loss
+        self._lost = 0
 
     async def add(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
         """Keep a record; raise `Unavailable` when it is not kept."""
@@ -64,10 +82,10 @@ class AzureAuditTable:
         except AzureError as error:
             raise Unavailable("The audit record cannot be kept.") from error
 
-    def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
+    async def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
         """Keep a record while the caller goes on; one that is not kept is counted in the log."""
-        if len(self._waiting) >= _MOST_WAITING:
-            _log.warning("an audit record is not kept in the table: %d are waiting", _MOST_WAITING)
+        if not await self._has_room():
+            self._lose("too many are waiting")
             return
         task = asyncio.ensure_future(self._add_or_log(at, name, fields))
         self._waiting.add(task)
@@ -104,8 +122,31 @@ class AzureAuditTable:
         await asyncio.gather(*self._waiting)
         await close(self._service)
 
+    async def _has_room(self) -> bool:
+        """Wait for room, a caller as long as it may; no caller while nothing has moved since one waited in vain."""
+        if self._stands_still and self._room.locked():
+            return False
+        try:
+            async with asyncio.timeout(self._longest_wait_s):
+                await self._room.acquire()
+        except TimeoutError:
+            self._stands_still = True
+            return False
+        except asyncio.CancelledError:
+            self._lose("the call was broken off")
+            raise
+        return True
+
     async def _add_or_log(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:
         try:
             await self.add(at, name, fields)
         except Unavailable:
-            _log.warning("an audit record is not kept in the table: it does not answer")
+            self._lose("it does not answer")
+        finally:
+            self._stands_still = False
+            self._room.release()
+
+    def _lose(self, reason: str) -> None:
+        self._lost += 1
+        self._on_loss()
+        _log.warning("an audit record is not kept in the table: %s; %d lost since the start", reason, self._lost)

@@ -102,7 +102,7 @@ class _Table:
             raise Unavailable("It is down.")
         self.rows.append(fields)
 
-    def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
+    async def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
         self.rows += [] if self.is_down else [fields]
 
     async def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:  # noqa: ARG002

@@ -27,7 +27,7 @@ class Table:
             raise Unavailable("It is down.")
         self.rows.append(fields)
 
-    def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
+    async def add_later(self, at: datetime, name: str, fields: Mapping[str, str | int]) -> None:  # noqa: ARG002
         self.later.append(fields)
 
     async def find(self, first: date, last: date, equal: Mapping[str, str]) -> AsyncIterator[dict[str, str | int]]:  # noqa: ARG002
