@@ -19,8 +19,14 @@ from shared.settings import Settings, words
 
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
-_HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
-_PREFIX = re.compile(r"/?([A-Za-z0-9._~$-]{1,128}(/[A-Za-z0-9._~$-]{1,128}){0,15})?/?")
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(
+    rf"(?P<name>{_LABEL}(\.{_LABEL}){{0,126}}\.?|\[(?P<address>[0-9A-Fa-f:.]{{2,45}})\])(:(?P<port>[0-9]{{1,5}}))?"
+)
+_SEGMENT = r"(?!\.{1,2}(/|\Z))[A-Za-z0-9._~$-]{1,128}"
+"""A client would take `.` and `..` away, and the segment before (RFC 3986 §5.2.4)."""
+_PREFIX = re.compile(rf"/?({_SEGMENT}(/{_SEGMENT}){{0,15}})?/?")
+_LAST_PORT = 65535
 _SCHEMES = ("http", "https")
 
 
@@ -93,10 +99,25 @@ def service_urls(request: Request, settings: Settings, path: str) -> Urls:
             (prefixes, given.path.rstrip("/") + path),
         )
     )
-    if not _HOST.fullmatch(host) or scheme not in _SCHEMES or not (_PREFIX.fullmatch(prefix) or not prefixes):
+    if not (_is_host(host) and scheme.lower() in _SCHEMES and (_PREFIX.fullmatch(prefix) or not prefixes)):
         raise InvalidRequest("Host, or a field X-Forwarded-Host, -Proto or -Prefix, has no usable value.")
-    below = prefix.strip("/")
-    return Urls(f"{scheme}://{host}/{below}" if below else f"{scheme}://{host}")
+    below, root = prefix.strip("/"), f"{scheme.lower()}://{host}"
+    return Urls(f"{root}/{below}" if below else root)
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text is a host's name or address, a port behind it or none (RFC 3986 §3.2.2)."""
+    found = _HOST.fullmatch(text)
+    if found is None or not 0 < int(found["port"] or 1) <= _LAST_PORT:
+        return False
+    return found["address"] is None or _is_address(found["address"])
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return ip_address(text).version == 6  # noqa: PLR2004 - in brackets
+    except ValueError:
+        return False
 
 
 def client_address(request: Request, trusted_proxies: str = "") -> str:

@@ -47,6 +47,10 @@ def settings(public_url: str = "", trusted_proxies: str = "") -> Settings:
         ({"host": "inner", "x_forwarded_host": "outer:8443", "x_forwarded_proto": "https"}, "https://outer:8443"),
         ({"host": "inner", "x_forwarded_host": "", "x_forwarded_proto": ""}, "http://inner"),
         ({"host": "[::1]:7071"}, "http://[::1]:7071"),
+        ({"host": "[2001:db8::7]"}, "http://[2001:db8::7]"),
+        ({"host": "dicom_service-1:65535"}, "http://dicom_service-1:65535"),
+        ({"host": "pacs.example."}, "http://pacs.example."),
+        ({"host": "inner", "x_forwarded_proto": "HTTPS"}, "https://inner"),
     ],
 )
 def test_as_addressed(headers: dict[str, str], root: str) -> None:
@@ -74,6 +78,24 @@ def test_resources() -> None:
         == "http://h:1/v2/partitions/a/studies/1.2/series/1.3/instances/1.4"
     )
     assert urls.host == "h:1"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "below"),
+    [
+        ("/pacs", "/pacs"),
+        ("pacs", "/pacs"),
+        ("/pacs/", "/pacs"),
+        ("/a/b.c/..d/e..f/$x~", "/a/b.c/..d/e..f/$x~"),
+        ("/...", "/..."),
+        ("/", ""),
+        ("/outer, /inner", "/outer"),
+        (16 * "/a", 16 * "/a"),
+    ],
+)
+def test_prefix(prefix: str, below: str) -> None:
+    """A prefix is a path; slashes around it do not count, and dots are part of names."""
+    assert service_urls(request(host="h", x_forwarded_prefix=prefix), settings(), _PATH).base == f"http://h{below}"
 
 
 _PROXY, _OTHER = "10.1.2.3", "203.0.113.9"
@@ -110,10 +132,35 @@ def test_trusted_proxies(public_url: str, headers: dict[str, str], base: str) ->
         {"host": "a@b"},
         {"host": "[::1"},
         {"host": ""},
+        {"host": "."},
+        {"host": ".."},
+        {"host": "a..b"},
+        {"host": "-a"},
+        {"host": "h:0"},
+        {"host": "h:65536"},
+        {"host": "h:"},
+        {"host": "[1.2.3.4]"},
+        {"host": "[:::]"},
         {"host": "h", "x_forwarded_host": "a b"},
         {"host": "h", "x_forwarded_host": "a?x"},
         {"host": "h", "x_forwarded_proto": "javascript"},
         {"host": "h", "x_forwarded_prefix": "//evil.example"},
+        {"host": "h", "x_forwarded_prefix": "/../x"},
+        {"host": "h", "x_forwarded_prefix": ".."},
+        {"host": "h", "x_forwarded_prefix": "/a/../b"},
+        {"host": "h", "x_forwarded_prefix": "/a/.."},
+        {"host": "h", "x_forwarded_prefix": "/a/../"},
+        {"host": "h", "x_forwarded_prefix": "/./a"},
+        {"host": "h", "x_forwarded_prefix": "/a//b"},
+        {"host": "h", "x_forwarded_prefix": "/a/%2e%2e/b"},
+        {"host": "h", "x_forwarded_prefix": "/a\\b"},
+        {"host": "h", "x_forwarded_prefix": "/a?b=c"},
+        {"host": "h", "x_forwarded_prefix": "/a#b"},
+        {"host": "h", "x_forwarded_prefix": "/a;b"},
+        {"host": "h", "x_forwarded_prefix": "https://evil.example"},
+        {"host": "h", "x_forwarded_prefix": "/a\u00e9"},
+        {"host": "h", "x_forwarded_prefix": "/" + 129 * "a"},
+        {"host": "h", "x_forwarded_prefix": 17 * "/a"},
         {"host": "h", "x_forwarded_prefix": "/a%0d%0ab"},
     ],
     ids=str,
