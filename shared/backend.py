@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared import metrics
+from shared.entity_tags import TagKey, tag_of
 from shared.errors import Unavailable
 from shared.index import partitions, query_tags
 from shared.index.database import Index, open_index
@@ -65,6 +66,7 @@ class Backend:
     _partitions: dict[str, Partition] = field(default_factory=dict)
     _tags: list[tuple[datetime, TagList]] = field(default_factory=list)
     _beside: set[asyncio.Task[object]] = field(default_factory=set)
+    _tag_key: TagKey = field(default_factory=TagKey)
 
     def begin_beside(self, work: Coroutine[Any, Any, object]) -> None:
         """Do *work* beside the requests, unless something of the kind is being done: a timer does it then."""
@@ -116,6 +118,10 @@ class Backend:
     def forget_query_tags(self) -> None:
         """See to it that the tags are read again: this process has changed them."""
         self._tags.clear()
+
+    async def entity_tag(self, *state: object) -> str:
+        """Return the entity tag of a representation, of which *state* says what changes it."""
+        return tag_of(await self._tag_key.of(self.records), *state)
 
     async def close(self) -> None:
         """Finish what is done beside the requests, and give back connections."""

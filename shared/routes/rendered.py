@@ -106,17 +106,16 @@ async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] 
     options = render_options(request.query)
     instance = await find_shown(request.scope, backend)
     wish = choose(request.accept(), PICTURES)
-    fields = _fields((instance.version,), wish)
+    fields = await _fields(request, (instance.version,), wish)
     if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
         return known
     picture = await thumbnail(instance, numbers[0], options, wish.media_type, backend)
     return Response(picture, headers=fields, media_type=wish.media_type)
 
 
-def _fields(versions: Sequence[int], wish: Wish) -> dict[str, str]:
+async def _fields(request: Request, versions: Sequence[int], wish: Wish) -> dict[str, str]:
     """Return the header fields of a picture: its tag is of what it shows, and of its form."""
-    tag = "-".join((*map(str, versions), wish.media_type.rpartition("/")[2]))
-    return {"ETag": f'"{tag}"', "Cache-Control": FRESH, "Vary": "Accept"}
+    return {"ETag": await request.entity_tag(*versions, wish.media_type), "Cache-Control": FRESH, "Vary": "Accept"}
 
 
 async def _pictures(
@@ -124,7 +123,7 @@ async def _pictures(
 ) -> Response:
     if missing := [number for number in numbers if number > one.frames]:
         raise NotFound(f"There is no frame {missing[0]}; the instance has {one.frames}.")
-    fields = _fields(one.versions, wish)
+    fields = await _fields(request, one.versions, wish)
     if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
         return known
     if wish.media_type == ANIMATION and not numbers:

@@ -15,7 +15,7 @@ from shared.services.bulkdata import BulkData, retrieve_bulk
 from shared.services.frames import Frames, retrieve_frames
 from shared.services.metadata import (
     external_metadata,
-    metadata_etag,
+    metadata_state,
     retrieve_metadata,
     retrieve_metadata_documents,
     retrieve_series_document,
@@ -106,7 +106,7 @@ async def bulk_answer(request: Request, found: BulkData, wish: Wish) -> Response
         media_type += f"; transfer-syntax={found.transfer_syntax}"
     if wish.is_multipart or len(found.parts) > 1:
         return multipart(_bulk_parts(found, media_type, request), wish.media_type)
-    tag = f'"{found.source.instance.version}"'
+    tag = await request.entity_tag(found.source.instance.version)
     return await answer(Representation(media_type, tag, found.length_bytes, found.read), request.headers)
 
 
@@ -173,7 +173,8 @@ async def instance_answer(request: Request, wanted: Sequence[Wish], backend: Bac
     media_type = f"{DICOM}; transfer-syntax={syntax}"
     if syntax != instance.transfer_syntax:
         return Streaming(await begun(await open_instance(instance, syntax, backend)), media_type)
-    stored = Representation(media_type, f'"{instance.version}"', instance.length_bytes, reader_of(instance, backend))
+    tag = await request.entity_tag(instance.version)
+    stored = Representation(media_type, tag, instance.length_bytes, reader_of(instance, backend))
     return await answer(stored, request.headers)
 
 
@@ -192,7 +193,7 @@ async def _metadata(request: Request, backend: Backend) -> Response:
     scope, base = request.scope, request.urls.base
     external = await external_metadata(scope, backend) if wants_external(request.fields()) else ()
     media_type = report_type(request.accept())
-    tag = f'"{await metadata_etag(scope, backend, external)}-{media_type.rpartition("+")[2]}"'
+    tag = await request.entity_tag(*await metadata_state(scope, backend, external), media_type)
     fields = {"ETag": tag, "Cache-Control": FRESH, "Vary": "Accept, Accept-Encoding"}
     if (known := unchanged(tag, request.headers, fields)) is not None:
         return known

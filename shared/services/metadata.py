@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from hashlib import sha256
 
 import orjson
 
@@ -33,8 +32,8 @@ async def external_metadata(scope: Scope, backend: Backend) -> Sequence[External
     return await backend.index.read(external_values, scope)
 
 
-async def metadata_etag(scope: Scope, backend: Backend, external: Sequence[ExternalValue] = ()) -> str:
-    """Return the opaque text of the entity tag of the metadata of *scope* (retrieve.md, "Metadata").
+async def metadata_state(scope: Scope, backend: Backend, external: Sequence[ExternalValue] = ()) -> tuple[object, ...]:
+    """Return what the entity tag of the metadata of *scope* is made of (retrieve.md, "Metadata").
 
     It changes with each store into *scope* and each delete from it, and where they are shown with *external* values.
 
@@ -46,8 +45,7 @@ async def metadata_etag(scope: Scope, backend: Backend, external: Sequence[Exter
     found = await backend.index.read(state, scope)
     if found is None:
         raise NotFound("Nothing is stored under these UIDs.")
-    tag = f"{found[0]}" if scope.instance is not None else "-".join(map(str, found))
-    return f"{tag}-{sha256(repr(external).encode()).hexdigest()[:16]}" if external else tag
+    return (*found, *external)
 
 
 async def retrieve_metadata(

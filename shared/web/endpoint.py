@@ -53,6 +53,7 @@ class Request:
     """One call as a handler sees it, after the pipeline's checks; `scope` has the UIDs of the path.
 
     A route without partitions has the default one, and shows of others only what `caller.within` allows.
+    `entity_tag` is the backend's.
     """
 
     http: HttpRequest
@@ -62,6 +63,7 @@ class Request:
     scope: Scope
     urls: Urls
     caller: Caller
+    entity_tag: Callable[..., Awaitable[str]]
 
     def headers(self, name: str) -> list[str]:
         """Return all values of a header field, in order."""
@@ -303,7 +305,9 @@ async def _handle(
     scope = Scope(partition.key, *uids)
     path = f"/v{http.path_params['version']}" + ("" if name is None else f"/partitions/{partition.name}")
     urls = service_urls(http, context.settings, path)
-    return await endpoint.handler(Request(http, body, rules, partition, scope, urls, caller), context)
+    return await endpoint.handler(
+        Request(http, body, rules, partition, scope, urls, caller, context.entity_tag), context
+    )
 
 
 _LEVELS = ("study", "series", "instance")

@@ -1,6 +1,7 @@
 """Rendered images and thumbnails over HTTP (PS3.18 §10.4.1.1.3, §10.4.1.1.4; retrieve.md, "Rendered")."""
 
 import io
+import re
 from typing import Any
 
 import httpx
@@ -179,6 +180,24 @@ def test_damaged(client: Client) -> None:
     file = part10(transfer_syntax="1.2.840.10008.1.2.4.50", pixel_bytes=500, Rows=8, Columns=8, BitsAllocated=8)
 
     assert client.get(f"{_path(client, file)}/rendered").status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("rest", "accept"),
+    [
+        ("", "application/dicom; transfer-syntax=*"),
+        ("/metadata", "application/dicom+json"),
+        ("/rendered", "image/png"),
+        ("/thumbnail", "image/png"),
+        ("/bulkdata/7FE00010", "application/octet-stream"),
+    ],
+)
+def test_tags_are_opaque(client: Client, rest: str, accept: str) -> None:
+    """An entity tag is a digest: numbers in it would tell how much is stored, in other partitions too."""
+    answer = client.get(_path(client, _image()) + rest, accept)
+
+    assert answer.status_code == 200, answer.text
+    assert re.fullmatch('"[0-9a-f]{32}"', answer.headers["etag"])
 
 
 def test_unchanged(client: Client) -> None:
