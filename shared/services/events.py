@@ -93,6 +93,12 @@ async def save(sequence: int, etag: str | None, backend: Backend) -> Position:
     return Position(sequence, record.etag)
 
 
+async def begin_anew(etag: str | None, backend: Backend) -> Position:
+    """Save the position a little before now, as `save`."""
+    sequence = await backend.index.read(change_feed.last_before, backend.now() - _EARLIER)
+    return await save(sequence, etag, backend)
+
+
 async def waiting(backend: Backend) -> tuple[int, datetime | None]:
     """Return how many entries wait to be published, at most, and since when the first of them does."""
     position = await load(backend)
@@ -140,7 +146,7 @@ async def _begin(backend: Backend) -> Position:
     known = await load(backend)
     if known is not None and known.sequence <= await backend.index.read(change_feed.last_sequence):
         return known
-    begin = await backend.index.read(change_feed.last_before, backend.now() - _EARLIER)
+    begun = await begin_anew(None if known is None else known.etag, backend)
     if known is not None:
-        log.warning("events: the change feed ends before the saved position; going on behind entry %d", begin)
-    return await save(begin, None if known is None else known.etag, backend)
+        log.warning("events: the change feed ends before the saved position; going on behind entry %d", begun.sequence)
+    return begun

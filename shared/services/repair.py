@@ -28,8 +28,8 @@ async def repair(backend: Backend) -> dict[str, int]:
     if count := await _remove_thumbnails(backend):
         done["thumbnail_unknown"] = count
     position = await events.load(backend)
-    if position is not None and position.sequence > (end := await backend.index.read(change_feed.last_sequence)):
-        await events.save(end, position.etag, backend)
+    if position is not None and position.sequence > await backend.index.read(change_feed.last_sequence):
+        await events.begin_anew(position.etag, backend)  # as the publisher would, if it ran first
         done["event_position"] = 1
     return done
 

@@ -442,8 +442,11 @@ async def test_index_beside_instances(backend: Backend, sql: str, findings: dict
     assert await _found(backend) == findings
 
 
-async def test_event_position(backend: Backend) -> None:
-    """A position of events behind the end of the change feed is found, and set back to that end."""
+@pytest.mark.parametrize(("minutes", "expected"), [(4, 0), (6, 6)])
+async def test_event_position(backend: Backend, minutes: int, expected: int) -> None:
+    """A position of events behind the end of the change feed is found, and set back as publishing does: 5 minutes."""
+    later = datetime.now(UTC) + timedelta(minutes=minutes)
+    backend = replace(backend, now=lambda: later)
     await save(6, None, backend)
     assert (await check(backend)).is_clean
     position = await load(backend)
@@ -455,7 +458,7 @@ async def test_event_position(backend: Backend) -> None:
 
     repaired = await load(backend)
     assert repaired is not None
-    assert repaired.sequence == 6
+    assert repaired.sequence == expected
     assert (await check(backend)).is_clean
 
 
