@@ -161,6 +161,15 @@ class HeaderReader:
         last_bulk = self._walk.bulk.values[-1].path[:8] if self._walk.bulk.values else ""
         return max(next(reversed(self._walk.dataset), ""), last_bulk) >= tag
 
+    @property
+    def ahead(self) -> int:
+        """How many of the next bytes need not be fed but can be skipped: they belong to a long value."""
+        return 0 if self._inflater is not None else max(self._at - self._arrived, 0)
+
+    def skip(self, length: int) -> None:
+        """Take the next *length* bytes, at most those `ahead`, for fed."""
+        self._arrived += length
+
     def feed(self, data: Buffer) -> None:
         """Take the next bytes of the file.
 

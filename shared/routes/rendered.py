@@ -99,7 +99,7 @@ async def _shown(request: Request, one: Renderable, wish: Wish, backend: Backend
         async with backend.decoding.turn(0):
             text = await asyncio.to_thread(report, one, wish.media_type)
         return Response(text, media_type=f"{wish.media_type}; charset=utf-8")
-    return await bulk_answer(request, await value_of(one.source, one.header, one.shown_path, backend), wish)
+    return await bulk_answer(request, await value_of(one.source, one.header, one.shown_path, backend), wish, backend)
 
 
 async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] = (1,)) -> Response:

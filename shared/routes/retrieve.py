@@ -9,8 +9,8 @@ import azure.functions as func
 from starlette.responses import Response
 
 from shared.backend import Backend
-from shared.errors import InvalidRequest
-from shared.model import Action, ByteStream, StoredInstance, Wish
+from shared.errors import InvalidRequest, NotAcceptable, NotDecodable
+from shared.model import AS_STORED, Action, ByteStream, StoredInstance, Wish
 from shared.services.bulkdata import BulkData, retrieve_bulk
 from shared.services.frames import Frames, retrieve_frames
 from shared.services.metadata import (
@@ -20,7 +20,7 @@ from shared.services.metadata import (
     retrieve_metadata_documents,
     retrieve_series_document,
 )
-from shared.services.retrieve import Files, choose, open_instance, retrieve
+from shared.services.retrieve import Chosen, Files, choose, open_instance, retrieve
 from shared.services.source import reader_of
 from shared.services.streams import begun, one_piece
 from shared.web.endpoint import Request, route
@@ -95,17 +95,23 @@ async def retrieve_frames_of_instance(request: Request, backend: Backend) -> Res
 async def retrieve_bulkdata_of_instance(request: Request, backend: Backend) -> Response:
     """Retrieve a binary value of an instance (PS3.18 §10.4.1.1.5)."""
     found = await retrieve_bulk(request.scope, unquote(str(request.http.path_params.get("path") or "")), backend)
-    [wish, *_] = wishes(request.accept(), bulk_resource(found.media_type))
-    return await bulk_answer(request, found, wish)
+    wanted = wishes(request.accept(), bulk_resource(found.media_type))
+    given = {AS_STORED, found.transfer_syntax}
+    wish = next((one for one in wanted if not found.transfer_syntax or one.transfer_syntax in given), None)
+    if wish is None:
+        raise NotAcceptable(
+            f"Bulk data is given as stored, in transfer syntax {found.transfer_syntax}; ask for frames."
+        )
+    return await bulk_answer(request, found, wish, backend)
 
 
-async def bulk_answer(request: Request, found: BulkData, wish: Wish) -> Response:
+async def bulk_answer(request: Request, found: BulkData, wish: Wish, backend: Backend) -> Response:
     """Return a binary value as a client wants it."""
     media_type = wish.media_type
     if found.transfer_syntax:
         media_type += f"; transfer-syntax={found.transfer_syntax}"
     if wish.is_multipart or len(found.parts) > 1:
-        return multipart(_bulk_parts(found, media_type, request), wish.media_type)
+        return multipart(_bulk_parts(found, media_type, request, backend.settings.read_ahead), wish.media_type)
     tag = await request.entity_tag(found.source.instance.version)
     return await answer(Representation(media_type, tag, found.length_bytes, found.read), request.headers)
 
@@ -140,13 +146,12 @@ async def _frame_parts(
 
 
 async def _bulk_parts(
-    found: BulkData, media_type: str, request: Request
+    found: BulkData, media_type: str, request: Request, depth: int
 ) -> AsyncGenerator[tuple[str, ByteStream], None]:
     fields = f"Content-Type: {media_type}\r\nContent-Location: {request.urls.path(request.scope)}/bulkdata/{found.path}"
-    if found.content is not None:
-        yield fields, await found.read(0, found.length_bytes)
-    for part in found.parts:
-        yield fields, await found.open_ranges(part)
+    async with aclosing(found.open_parts(depth)) as parts:
+        async for chunks in parts:
+            yield fields, chunks
 
 
 def frame_numbers(request: Request) -> list[int]:
@@ -164,7 +169,16 @@ async def _retrieve(request: Request, backend: Backend) -> Response:
 
 async def instance_answer(request: Request, wanted: Sequence[Wish], backend: Backend) -> Response:
     """Return the instances of a request in the first way that is wanted and possible."""
-    chosen = await choose(request.scope, wanted, backend)
+    failure: NotDecodable | None = None
+    for chosen in await choose(request.scope, wanted, backend):
+        try:
+            return await _chosen_answer(request, chosen, backend)
+        except NotDecodable as error:
+            failure = failure or error
+    raise failure or NotAcceptable("")
+
+
+async def _chosen_answer(request: Request, chosen: Chosen, backend: Backend) -> Response:
     if chosen.wish.is_multipart:
         lengths = [(_fields(one, request), one.length_bytes) for one in chosen.files_as_stored or ()]
         return multipart(_parts(await retrieve(chosen, backend), request), DICOM, lengths=lengths)

@@ -2,7 +2,8 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from shared.errors import NotDecodable, NotFound, UnreadableFile
 from shared.index.frames import pages_of
 from shared.index.instances import find
 from shared.model import ByteRange, ByteStream, Scope
+from shared.services.frames import Place, stored_frames
 from shared.services.source import Source, header_of, read_all, source_of
 from shared.services.streams import one_piece, only, swapped
 
@@ -27,8 +29,12 @@ _DOCUMENT, _DOCUMENT_TYPE, _DOCUMENT_LENGTH = map(
     tag_of, ("EncapsulatedDocument", "MIMETypeOfEncapsulatedDocument", "EncapsulatedDocumentLength")
 )
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+_MANY = 2
 _NESTED_BYTES = 8 * 2**20
 """Of compressed pixel data in a sequence, such as an icon: more than a header may hold."""
+_PIXELS_END = max(PIXEL_DATA)
+_BITS_ALLOCATED = tag_of("BitsAllocated")
+_WIDE_BITS: Mapping[object, int] = {32: 4, 64: 8}
 _WORD_BYTES = {"OW": 2, "US": 2, "SS": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 """By VR, what the bytes of a big endian file are swapped by."""
 
@@ -72,7 +78,19 @@ class BulkData:
         """Open bytes of the value as if its parts were one."""
         if self.content is not None:
             return one_piece(self.content[start : start + length])
-        return await self.open_ranges(_slice([one for part in self.parts for one in part], start, length))
+        first, end = start - start % self.word_bytes, start + length + -(start + length) % self.word_bytes
+        whole_words = _slice([one for part in self.parts for one in part], first, end - first)
+        return only(await self.open_ranges(whole_words), first, [ByteRange(start, length)])
+
+    async def open_parts(self, depth: int) -> AsyncGenerator[ByteStream, None]:
+        """Yield each part, neighbours read together; up to *depth* reads ahead."""
+        if len(self.parts) < _MANY:
+            yield await self.read(0, self.length_bytes)
+            return
+        places = [Place(number, part) for number, part in enumerate(self.parts, 1)]
+        async with aclosing(stored_frames(self.source, places, depth)) as frames:
+            async for _, chunks in frames:
+                yield chunks
 
     async def open_ranges(self, ranges: Sequence[ByteRange]) -> ByteStream:
         """Open rising ranges of the file."""
@@ -103,7 +121,8 @@ async def retrieve_bulk(scope: Scope, path: str, backend: Backend) -> BulkData:
         raise NotFound("Nothing is stored under these UIDs.")
     [instance] = found
     source = await source_of(instance, backend)
-    return await value_of(source, await header_of(source), path.upper(), backend)
+    path = path.upper()
+    return await value_of(source, await header_of(source, is_whole=path > _PIXELS_END), path, backend)
 
 
 async def value_of(source: Source, header: Header, path: str, backend: Backend) -> BulkData:
@@ -144,8 +163,15 @@ def _plain(source: Source, header: Header, value: BulkValue, length: int) -> Bul
         value.path,
         media_type,
         parts=((ByteRange(value.offset, max(length, 0)),),),
-        word_bytes=_WORD_BYTES.get(value.vr, 1) if is_swapped else 1,
+        word_bytes=_word_bytes(value, header) if is_swapped else 1,
     )
+
+
+def _word_bytes(value: BulkValue, header: Header) -> int:
+    """Return the bytes of a number; pixels of more than 16 bits are numbers too (PS3.5 §8.2)."""
+    word, bits = _WORD_BYTES.get(value.vr, 1), _first(header.dataset, _BITS_ALLOCATED)
+    is_wider = value.path in PIXEL_DATA and value.vr == "OW" and bits in _WIDE_BITS
+    return _WIDE_BITS[bits] if is_wider else word
 
 
 def document_type(dataset: dict[str, Any]) -> str:

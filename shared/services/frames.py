@@ -5,7 +5,7 @@ is the file's header read again.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -90,25 +90,37 @@ async def retrieve_frames(
     instance, pages = await backend.index.read(locate, scope, numbers)
     if instance is None:
         raise NotFound("Nothing is stored under these UIDs.")
-    wish, syntax = _choice(wishes, instance.transfer_syntax)
     source = await source_of(instance, backend)
     places = await places_of(source, numbers, pages)
+    failure: NotDecodable | None = None
+    for wish, syntax in _choices(wishes, instance.transfer_syntax):
+        try:
+            return await _frames_in(wish, syntax, source, places, backend)
+        except NotDecodable as error:
+            failure = failure or error
+    raise failure or NotAcceptable(
+        f"Stored as transfer syntax {instance.transfer_syntax}, and none that Accept names can be made of it."
+    )
+
+
+async def _frames_in(wish: Wish, syntax: str, source: Source, places: Sequence[Place], backend: Backend) -> FoundFrames:
+    """Return frames in one of the forms that they may be had in; raises `NotDecodable` where they cannot."""
+    instance = source.instance
     if syntax == instance.transfer_syntax or {syntax, source.transfer_syntax} <= LITTLE_ENDIAN:
         length = sum(-(-one.bits // 8) or sum(part.length for part in one.ranges) for one in places)
         return FoundFrames(
-            wish, instance, syntax, length, await begun(_stored_frames(source, places, backend.settings.read_ahead))
+            wish, instance, syntax, length, await begun(stored_frames(source, places, backend.settings.read_ahead))
         )
     return FoundFrames(wish, instance, syntax, None, await begun(_converted_frames(source, places, syntax, backend)))
 
 
-def _choice(wishes: Sequence[Wish], stored: str) -> tuple[Wish, str]:
-    """Return the first wish that pixel data of a stored transfer syntax can meet, and the syntax to give it in."""
+def _choices(wishes: Sequence[Wish], stored: str) -> Iterator[tuple[Wish, str]]:
+    """Yield the wishes that pixel data of a stored transfer syntax may meet, each with the syntax to give it in."""
     for wish in wishes:
         if wish.transfer_syntax in {AS_STORED, stored} or stored in wish.others:
-            return wish, stored
-        if is_convertible(stored, wish.transfer_syntax):
-            return wish, wish.transfer_syntax
-    raise NotAcceptable(f"Stored as transfer syntax {stored}, and none that Accept names can be made of it.")
+            yield wish, stored
+        elif is_convertible(stored, wish.transfer_syntax):
+            yield wish, wish.transfer_syntax
 
 
 async def places_of(source: Source, numbers: Sequence[int], pages: Sequence[FramePage | None]) -> list[Place]:
@@ -144,8 +156,8 @@ async def read_frame(source: Source, place: Place, *, is_aligned: bool = True) -
     return _frame(data, place.start, place if is_aligned else replace(place, bits=0))
 
 
-async def _stored_frames(source: Source, places: Sequence[Place], depth: int) -> Frames:
-    """Yield frames as they are stored."""
+async def stored_frames(source: Source, places: Sequence[Place], depth: int) -> Frames:
+    """Yield frames as they are stored, neighbours read together; up to *depth* runs of them ahead."""
 
     async def open_run(run: list[Place]) -> ByteStream:
         return await source.read(run[0].start, run[-1].end - run[0].start)

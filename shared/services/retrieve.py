@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from shared.backend import Backend
 from shared.dicom.transfer_syntaxes import is_convertible
-from shared.errors import NotAcceptable, NotFound
+from shared.errors import NotAcceptable, NotDecodable, NotFound
 from shared.index.instances import find, find_first
 from shared.model import AS_STORED, ByteStream, Scope, StoredInstance, Wish
 from shared.services.source import reader_of, source_of
@@ -39,44 +39,65 @@ class Chosen:
         return self.first if is_all and all(self.syntax_of(one) == one.transfer_syntax for one in self.first) else None
 
 
-async def choose(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> Chosen:
-    """Return the first wish that can be met for all instances of *scope*.
+async def choose(scope: Scope, wishes: Sequence[Wish], backend: Backend) -> list[Chosen]:
+    """Return those of *wishes*, in their order, that can be met by what the instances of *scope* are stored as.
+
+    Whether pixel data can be decoded and written is seen when it is (`retrieve`).
 
     Raises
     ------
     NotFound
         Nothing is stored there.
     NotAcceptable
-        None can.
+        There are none.
     """
     first, stored = await backend.index.read(find_first, scope, limit=_PAGE)
     if not stored:
         raise NotFound("Nothing is stored under these UIDs.")
-    for wish in wishes:
-        wanted = wish.transfer_syntax
-        if wanted == AS_STORED or all(one == wanted or is_convertible(one, wanted) for one in stored):
-            return Chosen(scope, wish, first)
-    raise NotAcceptable(
-        f"Stored as transfer syntax {', '.join(sorted(stored))}; accept that, or transfer-syntax={AS_STORED}."
-    )
+    met = [wish for wish in wishes if all(_can_be(wish.transfer_syntax, one) for one in stored)]
+    if not met:
+        raise NotAcceptable(
+            f"Stored as transfer syntax {', '.join(sorted(stored))}; accept that, or transfer-syntax={AS_STORED}."
+        )
+    return [Chosen(scope, wish, first) for wish in met]
+
+
+def _can_be(wanted: str, stored: str) -> bool:
+    return wanted in {AS_STORED, stored} or is_convertible(stored, wanted)
 
 
 async def retrieve(chosen: Chosen, backend: Backend) -> Files:
     """Return the files of what was chosen with their bytes, oldest version first.
 
+    One behind the first whose pixels cannot be had in the transfer syntax that was asked for is given as it is stored:
+    by then others may have been sent.
+
     Raises
     ------
-    NotFound, NotDecodable
-        The first file is gone, or cannot be had in the transfer syntax that was asked for.
+    NotFound
+        The first file is gone.
+    NotDecodable
+        The first file cannot be had in the transfer syntax that was asked for.
     """
-
-    async def open_file(instance: StoredInstance) -> ByteStream:
-        return await open_instance(instance, chosen.syntax_of(instance), backend)
-
     if chosen.scope.instance is not None:
         [instance] = chosen.first
-        return _one(replace(instance, transfer_syntax=chosen.syntax_of(instance)), await open_file(instance))
-    return await begun(_files(chosen, read_ahead(_instances(chosen, backend), open_file, backend.settings.read_ahead)))
+        syntax = chosen.syntax_of(instance)
+        return _one(replace(instance, transfer_syntax=syntax), await open_instance(instance, syntax, backend))
+    given: dict[int, str] = {}
+
+    async def open_file(instance: StoredInstance) -> ByteStream:
+        syntax = chosen.syntax_of(instance)
+        try:
+            opened = await open_instance(instance, syntax, backend)
+        except NotDecodable:
+            if instance is chosen.first[0]:
+                raise
+            syntax = instance.transfer_syntax
+            opened = await open_instance(instance, syntax, backend)
+        given[instance.version] = syntax
+        return opened
+
+    return await begun(_files(given, read_ahead(_instances(chosen, backend), open_file, backend.settings.read_ahead)))
 
 
 async def _one(instance: StoredInstance, chunks: ByteStream) -> Files:
@@ -90,10 +111,11 @@ async def open_instance(instance: StoredInstance, transfer_syntax: str, backend:
     return await transcoded(await source_of(instance, backend), transfer_syntax, backend)
 
 
-async def _files(chosen: Chosen, opened: Files) -> Files:
+async def _files(given: dict[int, str], opened: Files) -> Files:
+    """Yield files with the transfer syntaxes that they are *given* in, by version."""
     async with aclosing(opened):
         async for instance, chunks in opened:
-            yield replace(instance, transfer_syntax=chosen.syntax_of(instance)), chunks
+            yield replace(instance, transfer_syntax=given.pop(instance.version)), chunks
 
 
 async def _instances(chosen: Chosen, backend: Backend) -> AsyncIterator[StoredInstance]:

@@ -23,6 +23,8 @@ _FIRST_BYTES = 256 * 2**10
 """Read of a header at first: more than almost every one has."""
 _MOST_BYTES = 4 * 2**20
 """Read of it at a time."""
+_GAP_BYTES = 256 * 2**10
+"""Of a value that is not read but passed over: less would not be worth another read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,13 @@ def _inflated(deflated: bytes) -> bytes:
     return inflate(deflated, max_bytes=MAX_INFLATED_BYTES)
 
 
-async def header_of(source: Source) -> Header:
-    """Return the header of a file, up to its pixel data; what lies behind that is left out.
+async def header_of(source: Source, *, is_whole: bool = False) -> Header:
+    """Return the header of a file. Long values are not read.
+
+    Parameters
+    ----------
+    is_whole
+        With what lies behind the pixel data.
 
     Raises
     ------
@@ -121,21 +128,29 @@ async def header_of(source: Source) -> Header:
     """
     reader = HeaderReader()
     start, wanted = 0, _FIRST_BYTES
-    while reader.pixel_data is None and start < source.length_bytes:
+    while start < source.length_bytes and (is_whole or reader.pixel_data is None):
         async with aclosing(await source.read(start, wanted)) as chunks:
             async for chunk in chunks:
-                await _feed(reader, chunk)
+                await _feed(reader, chunk, is_whole=is_whole)
                 start += len(chunk)
+        skipped = min(reader.ahead, source.length_bytes - start)
+        if skipped >= _GAP_BYTES:
+            reader.skip(skipped)
+            start += skipped
         wanted = min(wanted * 4, _MOST_BYTES)
-    return reader.finish() if reader.pixel_data is None else reader.so_far()
+    return reader.finish() if is_whole or reader.pixel_data is None else reader.so_far()
 
 
-async def _feed(reader: HeaderReader, chunk: bytes) -> None:
+async def _feed(reader: HeaderReader, chunk: bytes, *, is_whole: bool) -> None:
     """Read on, in a thread what may take more than a few milliseconds."""
-    view = memoryview(chunk)
-    reader.feed(view[:SHORT_HEADER_BYTES])
-    if reader.pixel_data is None and len(view) > SHORT_HEADER_BYTES:
-        await asyncio.to_thread(reader.feed, view[SHORT_HEADER_BYTES:])
+    head, rest = memoryview(chunk)[:SHORT_HEADER_BYTES], memoryview(chunk)[SHORT_HEADER_BYTES:]
+    reader.feed(head)
+    if reader.pixel_data is not None and not is_whole:
+        return
+    if reader.ahead >= len(rest):
+        reader.skip(len(rest))
+    else:
+        await asyncio.to_thread(reader.feed, rest)
 
 
 async def read_all(source: Source, start: int, end: int) -> bytes:

@@ -3,7 +3,7 @@
 `Accept` is read in one place for every resource of Retrieve; what a stored object can be had in, `services` decide.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.dicom.syntaxes import EXPLICIT
@@ -13,6 +13,7 @@ from shared.model import AS_STORED, Level, Wish
 from shared.web.media_types import DICOM, MULTIPART_RELATED, OCTET_STREAM, MediaType, parse_media_types
 
 _ANY = "*/*"
+_KINDS = frozenset({"image/", "video/"})
 _MULTI_PART = frozenset({MULTIPART_RELATED, "multipart/*"})
 
 
@@ -64,12 +65,23 @@ def wishes(accept: Sequence[str], resource: Resource) -> list[Wish]:
     NotAcceptable
         None of them is one of the resource; the text lists what is.
     """
-    ranges = parse_media_types(accept) or [MediaType(_ANY, {})]
+    ranges = [one for found in parse_media_types(accept) for one in _spelt_out(found, resource)] or [
+        MediaType(_ANY, {})
+    ]
     wanted = [(one, wish) for one in ranges if one.weight and (wish := _wish(one, resource)) is not None]
     if not wanted:
         raise NotAcceptable(f"Accept names nothing that can be given: {_offer(resource)}.")
     wanted.sort(key=lambda pair: (-pair[0].weight, pair[0].parameters.get("transfer-syntax") != AS_STORED))
     return [wish for _, wish in wanted]
+
+
+def _spelt_out(media_range: MediaType, resource: Resource) -> Iterator[MediaType]:
+    """Yield a range of images or video as ranges of each type of those that the resource has (RFC 9110 §12.5.1)."""
+    kind = media_range.type.removesuffix("*")
+    names = [name for name in resource.syntaxes if name.startswith(kind)] if kind in _KINDS else []
+    yield from (MediaType(name, media_range.parameters) for name in names)
+    if not names:
+        yield media_range
 
 
 def _wish(media_range: MediaType, resource: Resource) -> Wish | None:

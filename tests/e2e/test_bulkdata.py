@@ -1,7 +1,9 @@
 """Bulk data over HTTP (PS3.18 §10.4.1.1.5): by the path of a BulkDataURI, whole and in ranges, for browsers too."""
 
+import numpy as np
 import pytest
 from pydicom import Dataset, Sequence
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from tests.e2e.client import Client
 from tests.factories import dataset, file_of, part10
@@ -70,6 +72,43 @@ def test_range(client: Client, wanted: str, first: int, last: int) -> None:
     assert answer.status_code == 206
     assert answer.headers["content-range"] == f"bytes {first}-{last}/3000"
     assert answer.content == _BIG[first : last + 1]
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 9), (1, 8), (3, 3), (5115, 5119)])
+def test_range_of_numbers(client: Client, first: int, last: int) -> None:
+    """A range of a big endian file's numbers is a part of the whole value, which is in little endian."""
+    made = dataset(WaveformSequence=Sequence([Dataset()]))
+    made.WaveformSequence[0].WaveformData = _BIG
+    made.WaveformSequence[0]["WaveformData"].VR = "OW"
+    path = f"{_path(client, file_of(made, ExplicitVRBigEndian))}/bulkdata/54000100/1/54001010"
+
+    whole = client.get(path, "*/*").content
+    part = client.http.get(path, headers={"Range": f"bytes={first}-{last}"}).content
+
+    assert whole == np.frombuffer(_BIG, "<u2").byteswap().tobytes()
+    assert part == whole[first : last + 1]
+
+
+def test_wide_pixels(client: Client) -> None:
+    """Pixels of 32 bits of a big endian file are turned as a whole, as their frames are."""
+    made = dataset(Rows=2, Columns=2, SamplesPerPixel=1, PhotometricInterpretation="MONOCHROME2")
+    made.BitsAllocated = made.BitsStored = 32
+    made.HighBit, made.PixelRepresentation = 31, 0
+    made.PixelData = np.array([1, 2, 3, 2**31], ">u4").tobytes()
+    made["PixelData"].VR = "OW"
+    instance = _path(client, file_of(made, ExplicitVRBigEndian))
+
+    found = client.get(f"{instance}/bulkdata/7FE00010", "*/*").content
+
+    assert found == np.array([1, 2, 3, 2**31], "<u4").tobytes()
+
+
+def test_behind_pixels(client: Client) -> None:
+    """A binary value behind the pixel data is there too, native and encapsulated."""
+    for syntax in (ExplicitVRLittleEndian, JPEGBaseline8Bit):
+        file = part10(transfer_syntax=syntax, pixel_bytes=300_000, DataSetTrailingPadding=_BIG)
+        path = _path(client, file)
+        assert client.get(f"{path}/bulkdata/FFFCFFFC", "*/*").content == _BIG
 
 
 def test_range_behind_end(client: Client) -> None:

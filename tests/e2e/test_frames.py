@@ -182,3 +182,68 @@ def test_no_codestream(client: Client) -> None:
 
     assert client.get(f"{path}/frames/1", _ANY).status_code == 200
     assert client.get(f"{path}/frames/1", _MULTIPART).status_code == 406
+
+
+def _segmentation(**attributes: Any) -> bytes:
+    made = _image(frames=1, bits=1, **attributes)
+    made.PixelData = b"\x0f\xf0\x0f\x00"
+    made["PixelData"].VR = "OB"
+    return file_of(made)
+
+
+_JP2 = "transfer-syntax=1.2.840.10008.1.2.4.90"
+
+
+def test_second_wish(client: Client) -> None:
+    """What cannot be had in the form that is wanted most comes in the next one (RFC 9110 §12.5.1)."""
+    path = _path(client, _segmentation())
+
+    instance = client.get(path, f"application/dicom; {_JP2}, application/dicom; q=0.5")
+    frame = client.get(f"{path}/frames/1", f"image/jp2; {_JP2}, application/octet-stream; q=0.5")
+    refused = client.get(path, f"application/dicom; {_JP2}")
+
+    assert (instance.status_code, instance.content[128:132]) == (200, b"DICM")
+    assert instance.headers["content-type"] == "application/dicom; transfer-syntax=1.2.840.10008.1.2.1"
+    assert (frame.status_code, frame.content) == (200, b"\x0f\xf0\x0f")
+    assert refused.status_code == 406
+
+
+def test_one_of_several(client: Client) -> None:
+    """One of several that cannot be had in a transfer syntax comes as it is stored: the answer never breaks off."""
+    study = new_uid()
+    image = _native([bytes(range(48))], StudyInstanceUID=study)
+    assert client.store(image, _segmentation(StudyInstanceUID=study)).status_code == 200
+
+    answer = client.get(f"/studies/{study}", f'multipart/related; type="application/dicom"; {_JP2}')
+
+    assert answer.status_code == 200
+    given = re.findall(rb"Content-Type: application/dicom; transfer-syntax=([0-9.]+)", answer.content)
+    assert given == [b"1.2.840.10008.1.2.4.90", b"1.2.840.10008.1.2.1"]
+
+
+@pytest.mark.parametrize("accept", ["image/*", 'multipart/related; type="application/octet-stream"; q=0, image/*'])
+def test_any_image(client: Client, accept: str) -> None:
+    """A range of images is met by what is stored, where that is one (RFC 9110 §12.5.1)."""
+    path = _path(client, _compressed([[b"one frame!"]]))
+
+    answer = client.get(f"{path}/frames/1", accept)
+
+    assert (answer.status_code, answer.content) == (200, b"one frame!")
+    assert answer.headers["content-type"] == f"image/jpeg; transfer-syntax={_JPEG}"
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [
+        ("*/*", 200),
+        ("image/jpeg", 200),
+        (f"application/octet-stream; transfer-syntax={_JPEG}", 200),
+        ("application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1", 406),
+        ("application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1, image/jpeg; q=0.1", 200),
+    ],
+)
+def test_pixels_as_bulk_data(client: Client, accept: str, status: int) -> None:
+    """Compressed pixel data is bulk data in its own transfer syntax, and in no other."""
+    path = _path(client, _compressed([[b"one frame!"]]))
+
+    assert client.get(f"{path}/bulkdata/7FE00010", accept).status_code == status

@@ -155,7 +155,7 @@ async def test_index_away(backend: Backend, work: Callable[..., Any], after: boo
 async def _opened(backend: Backend) -> Files:
     """Retrieve the study of the test as it is stored."""
     wishes = [Wish(is_multipart=True, transfer_syntax="*")]
-    return await retrieve(await choose(Scope(DEFAULT_PARTITION.key, "1.2"), wishes, backend), backend)
+    return await retrieve((await choose(Scope(DEFAULT_PARTITION.key, "1.2"), wishes, backend))[0], backend)
 
 
 async def test_retrieve_overtaken_by_removal(backend: Backend) -> None:

@@ -68,7 +68,7 @@ async def test_metadata(backend: Backend) -> None:
 async def test_files(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that are being retrieved come once each, with the bytes that they had when their turn came."""
     monkeypatch.setattr(retrieve, "_PAGE", 20)  # a study of two ordinary pages would take long to store
-    chosen = await retrieve.choose(STUDY, [Wish(is_multipart=True, transfer_syntax="*")], backend)
+    [chosen] = await retrieve.choose(STUDY, [Wish(is_multipart=True, transfer_syntax="*")], backend)
     files = await retrieve.retrieve(chosen, backend)
     first, chunks = await anext(files)
     await chunks.aclose()
