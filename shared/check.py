@@ -14,7 +14,8 @@ from dataclasses import asdict
 from shared.backend import open_backend
 from shared.errors import DicomwebError
 from shared.index.audit import require_database
-from shared.services.consistency import MEANINGS, Example, Report, check
+from shared.services.consistency import check
+from shared.services.findings import MEANINGS, Example, Report
 from shared.services.repair import repair
 from shared.settings import InvalidSetting, Settings, read_settings
 
@@ -22,7 +23,7 @@ from shared.settings import InvalidSetting, Settings, read_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check what the settings in the environment name; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m shared.check", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--deep", action="store_true", help="read the header of each file, too")
+    parser.add_argument("--deep", action="store_true", help="read the header of each file and the metadata, too")
     parser.add_argument("--json", action="store_true", help="write one JSON object")
     parser.add_argument("--examples", type=int, default=10, metavar="N", help="of each finding, by default 10")
     parser.add_argument("--repair", action="store_true", help="put right what is safe to, then check")
@@ -44,7 +45,7 @@ async def _check(
     require_database(settings.dicom_sql_url)
     backend = open_backend(settings)
     try:
-        repaired = await repair(backend) if wants_repair else {}
+        repaired = await repair(backend, is_deep=is_deep) if wants_repair else {}
         return repaired, await check(backend, is_deep=is_deep, most_examples=most_examples)
     finally:
         await backend.close()

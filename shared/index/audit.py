@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -67,6 +68,15 @@ class Known:
     length_bytes: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the row of an instance says of its attributes; `attributes` what searches return, by tag."""
+
+    sop_class: str
+    instance_number: float | None
+    attributes: Mapping[str, Any]
+
+
 def require_database(url: str) -> None:
     """Raise `Unavailable` where opening the database would make one: a check changes nothing."""
     try:
@@ -96,6 +106,15 @@ def keys_of(connection: Connection, versions: Sequence[int]) -> dict[int, Instan
     """Return what those of some hundred *versions* that are published are called."""
     rows = connection.execute(_KEYS, {"versions": versions})
     return {version: InstanceKey(*key) for version, *key in rows}
+
+
+def stated_after(connection: Connection, version: int, limit: int) -> dict[int, Stated]:
+    """Return what the rows of at most *limit* published versions above one say, by version, in order."""
+    rows = connection.execute(_STATED, {"after": version, "limit": limit})
+    return {
+        version: Stated(sop_class, instance_number, orjson.loads(attributes))
+        for version, sop_class, instance_number, attributes in rows
+    }
 
 
 def broken(connection: Connection, rule: str, first: int) -> list[int]:
@@ -266,6 +285,13 @@ _KNOWN = [
 _UIDS = ("partition_id", "study_uid", "series_uid", "sop_uid")
 _KEYS = select(instance.c.version, *(instance.c[name] for name in _UIDS)).where(
     instance.c.version.in_(bindparam("versions", expanding=True))
+)
+
+_STATED = (
+    select(instance.c.version, instance.c.sop_class_uid, instance.c.instance_number, instance.c.attributes)
+    .where(instance.c.version > bindparam("after"))
+    .order_by(instance.c.version)
+    .limit(bindparam("limit"))
 )
 
 _IS_DELETE = change_feed.c.action == ChangeAction.DELETE.value

@@ -38,16 +38,16 @@ class Seen:
     ----------
     state
         Highest version, number and sum of versions of its instances: whatever happens to one of them changes it.
-    keywords, attributes, valued
-        Of what it has a value: searched attributes, shown ones by tag, and extended query tags by number.
+    values, attributes, valued
+        What it has: of searched attributes by keyword, of shown ones by tag, and numbers of extended query tags.
     tags
         The extended query tags of its level.
     """
 
     key: InstanceKey
     state: tuple[int, int, int]
-    keywords: frozenset[str]
-    attributes: frozenset[str]
+    values: Mapping[str, str | float]
+    attributes: Mapping[str, Any]
     valued: frozenset[int]
     tags: tuple[QueryTag, ...]
     tag_revision: int
@@ -61,6 +61,8 @@ class Newest:
     attributes: Mapping[str, Any]
     tags: Mapping[int, tuple[int, TagValue]]
     """With the version that each is of."""
+    is_of_all: bool = True
+    """Whether the metadata of all instances that were asked for were there."""
 
 
 def mark(connection: Connection, owners: Iterable[Owner]) -> None:
@@ -99,12 +101,27 @@ def look(connection: Connection, owner: Owner) -> Seen | None:
     return Seen(
         key,
         state,
-        frozenset(parent.values),
-        frozenset(parent.attributes),
+        parent.values,
+        parent.attributes,
         frozenset(tag_values.valued(connection, *owner)),
         tuple(tag for tag in listed.tags if tag.level is owner[0]),
         listed.revision,
     )
+
+
+def is_marked(connection: Connection, owner: Owner) -> bool:
+    """Return whether a row waits to be brought up to date."""
+    return connection.execute(_IS_MARKED, {"of": owner[0].value, "row": owner[1]}).first() is not None
+
+
+def without_uid(values: Mapping[str, str | float], level: Level) -> dict[str, str | float]:
+    """Return values as a row has them: the UID that names it is none of them."""
+    return {keyword: value for keyword, value in values.items() if keyword != _UIDS[level]}
+
+
+def rows_after(connection: Connection, level: Level, number: int, limit: int) -> list[int]:
+    """Return at most *limit* numbers of rows of a level above one, in order."""
+    return list(connection.execute(_ROWS_AFTER[level], {"after": number, "limit": limit}).scalars())
 
 
 def versions_below(connection: Connection, owner: Owner, version: int, limit: int) -> list[int]:
@@ -129,8 +146,7 @@ def renew(connection: Connection, owner: Owner, seen: Seen, newest: Newest, now:
         return False
     key, (level, number) = seen.key, owner
     known = studies.look_up(connection, key.partition, [key])
-    values = {keyword: value for keyword, value in newest.values.items() if keyword != _UIDS[level]}
-    row = replace(_parent(known, key), values=values, attributes=newest.attributes)
+    row = replace(_parent(known, key), values=without_uid(newest.values, level), attributes=newest.attributes)
     after = (
         replace(known, studies={key.study: row})
         if level is Level.STUDY
@@ -205,6 +221,13 @@ _BELOW = {
     .order_by(instance.c.version.desc())
     .limit(bindparam("limit"))
     for level, member in _MEMBERS.items()
+}
+_IS_MARKED = select(outdated_row.c.level).where(
+    outdated_row.c.level == bindparam("of"), outdated_row.c.owner_id == bindparam("row")
+)
+_ROWS_AFTER = {
+    level: select(key).where(key > bindparam("after")).order_by(key).limit(bindparam("limit"))
+    for level, key in _KEYS.items()
 }
 _FORGET = delete(outdated_row).where(
     outdated_row.c.level == bindparam("of"), outdated_row.c.owner_id == bindparam("row")

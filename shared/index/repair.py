@@ -5,9 +5,11 @@ Each takes numbers that a rule found in one moment's view of the index, and none
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, select
+import orjson
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from shared.index import outdated, studies
+from shared.index.audit import Stated
 from shared.index.garbage import chunks
 from shared.index.tables import (
     deleted_instance,
@@ -66,6 +68,13 @@ def _mark_outdated(connection: Connection, numbers: Sequence[int]) -> None:
     outdated.mark(connection, [(level, number) for level in (Level.STUDY, Level.SERIES) for number in numbers])
 
 
+def restate(connection: Connection, rows: Mapping[int, Stated]) -> None:
+    """Let the rows of published versions say what their metadata say, which never change."""
+    for version, said in rows.items():
+        cells = {"class": said.sop_class, "number": said.instance_number}
+        connection.execute(_RESTATE, {"of": version, **cells, "shown": orjson.dumps(said.attributes).decode()})
+
+
 REPAIRS: Mapping[str, Repair] = {
     "to_be_removed": _keep_published,
     "rows_without_instance": _drop_rows_of_versions,
@@ -77,6 +86,11 @@ REPAIRS: Mapping[str, Repair] = {
 }
 """By the rule of `audit.RULES` that finds what each puts right."""
 
+_RESTATE = (
+    update(instance)
+    .where(instance.c.version == bindparam("of"))
+    .values(sop_class_uid=bindparam("class"), instance_number=bindparam("number"), attributes=bindparam("shown"))
+)
 _KEEP = [
     delete(table).where(
         table.c.version.in_(bindparam("numbers", expanding=True)),

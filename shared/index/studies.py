@@ -281,7 +281,7 @@ def _save_words(
             name = row.values.get(keyword)
             if name == old.get(keyword):
                 continue
-            if keyword in old:
+            if uid in before:  # words may be there without a name, where something went wrong
                 connection.execute(_REPLACE_WORDS, {"row": row.id, "name": keyword})
             if name is None:
                 continue
@@ -304,7 +304,7 @@ def _save_requests(
         old = before[uids].attributes.get(_REQUESTS) if uids in before else None
         if element == old:
             continue
-        if old is not None:
+        if uids in before:
             connection.execute(_REPLACE_REQUESTS, {"row": row.id})
         for position, item in enumerate(element["Value"][:_MOST_REQUESTS] if element else ()):
             values = {one.column: index_value(item.get(tag), one.vr) for tag, one in REQUEST_KEYS.items()}

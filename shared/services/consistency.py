@@ -5,107 +5,38 @@ looks wrong there is looked at once more, in an order in which no Store, delete 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from shared.backend import Backend
-from shared.dicom.attributes import tag_of
-from shared.dicom.header import HeaderReader
-from shared.dicom.validation import uid_value
 from shared.errors import NotFound, UnreadableFile
 from shared.index import audit, change_feed, documents, query_tags
 from shared.index.audit import Known
-from shared.index.documents import InUse
 from shared.model import InstanceKey
 from shared.services import events, operations
+from shared.services.findings import Example, Finding, Report
+from shared.services.side_by_side import (
+    documents_side_by_side,
+    files,
+    is_whole,
+    known_by_name,
+    known_documents,
+    look_wrong,
+    read_uids,
+    side_by_side,
+    stored_blob,
+)
+from shared.services.values import PARENTS, differing_instances, differing_parents
 from shared.storage.blobs import (
     CHECK_BLOB,
     DOCUMENTS,
-    VERSIONS_OF_BLOCK,
-    BlobStore,
     StoredBlob,
-    blocks_by_name,
     document_blob,
-    document_of,
     instance_blob,
     thumbnail_of,
-    version_of,
 )
 
-MEANINGS: Mapping[str, str] = {
-    "blob_missing": "published instances whose blob is not there",
-    "blob_of_other_length": "published instances whose blob has another length than the index says",
-    "blob_unknown": "blobs that the index does not know",
-    "thumbnail_unknown": "thumbnails of versions that the index does not know",
-    "blob_unreadable": "published instances whose blob is not a readable DICOM file",
-    "blob_of_other_instance": "published instances whose blob holds another instance",
-    "to_be_removed": "published instances whose blob is to be removed",
-    "metadata_missing": "published instances without metadata",
-    "document_missing": "series documents in use whose blob is not there, or has another length than the index says",
-    "document_unknown": "blobs of series documents that the index does not know",
-    "rows_without_instance": "versions with metadata or frames that are not published",
-    "study_row_differs": "published instances whose study's row is missing or is another study's",
-    "series_row_differs": "published instances whose series' row is missing or is another series'",
-    "partition_missing": "published instances whose partition has no row",
-    "partition_unnamed": "partitions that no request finds by their name, or the default that is none",
-    "entry_without_partition": "entries in the change feed whose partition has no row: nobody is told of them",
-    "removal_failing": "versions whose blobs could not be removed five times",
-    "study_empty": "rows of studies without instances",
-    "series_empty": "rows of series without instances",
-    "rows_without_study": "numbers of studies that have words, values or an expiry and no row",
-    "tag_rows_without_owner": "numbers with values, words or errors of extended query tags, and no row or no tag",
-    "tag_value_outdated": "numbers of rows with a value of an extended query tag whose instance is gone",
-    "entry_missing": "published instances without an entry in the change feed",
-    "entry_twice": "versions with two entries of the same kind in the change feed",
-    "entry_without_begin": "versions whose change feed entry of a delete has none of a creation before it",
-    "entry_of_delete": "published instances whose delete is in the change feed",
-    "feed_ahead": "change feeds with an entry that is later than its clock",
-    "event_position": "positions of events behind the end of the change feed: events would be left out",
-    "operation_standing_still": "operations of which nothing was heard for an hour",
-    "tag_incomplete": "numbers of extended query tags whose operation failed: searches by them find nothing",
-    "entry_without_end": "versions that are published no more and whose change feed does not say so",
-}
-"""Everything that can be found, and what its numbers are: versions, or where it says so rows or documents."""
-
-_BLOCKS_AT_ONCE = 16
 _VERSIONS_AT_ONCE = 200
-_DOCUMENTS_AT_ONCE = 1000
-_UIDS = [tag_of(name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One case of a finding: its version or row, the age in seconds of a blob, and what was found."""
-
-    version: int | None
-    age_s: int | None = None
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class Finding:
-    """How often something was found, and the first cases of it."""
-
-    count: int = 0
-    examples: list[Example] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Report:
-    """What was looked at and what was found; `is_clean` when nothing was."""
-
-    instances: int = 0
-    blobs: int = 0
-    documents: int = 0
-    headers: int = 0
-    findings: dict[str, Finding] = field(default_factory=dict)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether index, blobs and change feed agree."""
-        return not self.findings
 
 
 async def check(backend: Backend, *, is_deep: bool = False, most_examples: int = 10) -> Report:
@@ -114,7 +45,8 @@ async def check(backend: Backend, *, is_deep: bool = False, most_examples: int =
     Parameters
     ----------
     is_deep
-        Whether the header of each file is read and its UIDs compared with the row's.
+        Whether the header of each file is read and its UIDs compared with the row's, and whether the values of rows are
+        compared with the metadata.
     most_examples
         Of each finding.
 
@@ -131,6 +63,8 @@ async def check(backend: Backend, *, is_deep: bool = False, most_examples: int =
         await checker.apply_rules(first)
     await checker.compare_partitions()
     await checker.compare_positions()
+    if is_deep:
+        await checker.compare_values()
     await checker.look_at_operations()
     return checker.report
 
@@ -144,7 +78,7 @@ async def unknown_thumbnails(thumbnails: Sequence[StoredBlob], before: datetime,
     asked = [version for version in versions.values() if version is not None]
     known = await backend.index.read(audit.known_of, asked) if asked else {}
     suspects = [blob for blob, version in versions.items() if version not in known]
-    return [blob for blob in suspects if await _stored_blob(blob.name, backend.blobs) is not None]
+    return [blob for blob in suspects if await stored_blob(blob.name, backend.blobs) is not None]
 
 
 class _Checker:
@@ -161,14 +95,14 @@ class _Checker:
         suspects: list[int] = []
         unread: list[int] = []
         thumbnails: list[StoredBlob] = []
-        async for version, known, blob in _side_by_side(
-            _known_by_name(last, self._backend), _files(self._backend.blobs.list(), thumbnails)
+        async for version, known, blob in side_by_side(
+            known_by_name(last, self._backend), files(self._backend.blobs.list(), thumbnails)
         ):
             self.report.blobs += blob is not None
             self.report.instances += known is not None and known.length_bytes is not None
             if version is None:
                 self._stray(blob)
-            elif _look_wrong(known, blob):
+            elif look_wrong(known, blob):
                 suspects.append(version)
             elif is_deep and known is not None and known.length_bytes is not None:
                 unread.append(version)
@@ -188,9 +122,9 @@ class _Checker:
     async def compare_documents(self) -> None:
         """Hold the blobs of series documents against their rows, and what looks wrong once more."""
         blobs = self._backend.blobs.list(prefix=DOCUMENTS)
-        async for number, known, blob in _documents_side_by_side(_known_documents(self._backend), blobs):
+        async for number, known, blob in documents_side_by_side(known_documents(self._backend), blobs):
             self.report.documents += blob is not None
-            if known is None or (known.is_used and not _is_whole(known, blob)):
+            if known is None or (known.is_used and not is_whole(known, blob)):
                 await self._judge_document(number)
 
     async def apply_rules(self, first: int) -> None:
@@ -210,6 +144,14 @@ class _Checker:
             self._add("event_position", Example(None, detail=f"{position.sequence}, the last entry is {end}"))
         if await self._backend.index.read(audit.is_feed_ahead):
             self._add("feed_ahead", Example(None))
+
+    async def compare_values(self) -> None:
+        """Hold what rows say of instances, series and studies against their metadata."""
+        async for version, _ in differing_instances(self._backend):
+            self._add("instance_values_differ", Example(version))
+        for name, level in PARENTS.items():
+            async for number in differing_parents(level, self._backend):
+                self._add(name, Example(number))
 
     async def look_at_operations(self) -> None:
         """Look for work that the queue does not deliver, and for tags whose operation failed for good."""
@@ -263,12 +205,12 @@ class _Checker:
         again after that. So the blob is looked for before the row, to be missed, and after it, to be unknown.
         """
         blobs = self._backend.blobs
-        before = await _stored_blob(document_blob(number), blobs)
+        before = await stored_blob(document_blob(number), blobs)
         known = await self._backend.index.read(documents.known_of, number)
-        if known is not None and known.is_used and not _is_whole(known, before):
+        if known is not None and known.is_used and not is_whole(known, before):
             found = "no blob" if before is None else f"{before.length_bytes} bytes, {known.length_bytes} expected"
             self._add("document_missing", Example(number, detail=found))
-        after = None if known is not None else await _stored_blob(document_blob(number), blobs)
+        after = None if known is not None else await stored_blob(document_blob(number), blobs)
         if after is not None:
             self._add("document_unknown", self._example(number, after, f"{after.length_bytes} bytes"))
 
@@ -278,7 +220,7 @@ class _Checker:
 
         async def one(version: int) -> StoredBlob | None:
             async with free:
-                return await _stored_blob(instance_blob(version), blobs)
+                return await stored_blob(instance_blob(version), blobs)
 
         return dict(zip(versions, await asyncio.gather(*map(one, versions)), strict=True))
 
@@ -290,7 +232,7 @@ class _Checker:
         async def one(version: int, key: InstanceKey) -> int | None:
             async with free:
                 try:
-                    uids = await _read_uids(instance_blob(version), self._backend.blobs)
+                    uids = await read_uids(instance_blob(version), self._backend.blobs)
                 except UnreadableFile:  # its text may quote the file
                     self._add("blob_unreadable", Example(version))
                 except NotFound:
@@ -312,99 +254,3 @@ class _Checker:
             finding = self.report.findings.setdefault(name, Finding())
             finding.count += len(examples)
             finding.examples += examples[: self._most_examples - len(finding.examples)]
-
-
-async def _known_by_name(last: int, backend: Backend) -> AsyncIterator[Known]:
-    """Yield the versions up to *last* that the index knows, in the order in which blobs are listed."""
-    blocks = blocks_by_name(last)
-    for start in range(0, len(blocks), _BLOCKS_AT_ONCE):
-        spans = [(first, first + VERSIONS_OF_BLOCK - 1) for first in blocks[start : start + _BLOCKS_AT_ONCE]]
-        known = await backend.index.read(audit.known_between, spans)
-        for first, end in spans:
-            for version in range(first, end + 1):
-                if version in known:
-                    yield known[version]
-
-
-async def _side_by_side(
-    known: AsyncIterator[Known], blobs: AsyncIterator[StoredBlob]
-) -> AsyncIterator[tuple[int | None, Known | None, StoredBlob | None]]:
-    """Merge two streams, both in order of names: a version with what is known and what is stored of it."""
-    blob = await anext(blobs, None)
-    async for one in known:
-        name = instance_blob(one.version)
-        while blob is not None and blob.name < name:
-            yield version_of(blob.name), None, blob
-            blob = await anext(blobs, None)
-        if blob is None or blob.name != name:
-            yield one.version, one, None
-        else:
-            yield one.version, one, blob
-            blob = await anext(blobs, None)
-    while blob is not None:
-        yield version_of(blob.name), None, blob
-        blob = await anext(blobs, None)
-
-
-async def _files(blobs: AsyncIterator[StoredBlob], thumbnails: list[StoredBlob]) -> AsyncIterator[StoredBlob]:
-    """Leave out series documents, which are compared by themselves, and thumbnails, which are added to a list."""
-    async for blob in blobs:
-        if thumbnail_of(blob.name) is not None:
-            thumbnails.append(blob)
-        elif document_of(blob.name) is None:
-            yield blob
-
-
-async def _known_documents(backend: Backend) -> AsyncIterator[InUse]:
-    after = 0
-    while page := await backend.index.read(documents.known, after=after, limit=_DOCUMENTS_AT_ONCE):
-        after = page[-1].number
-        for one in page:
-            yield one
-
-
-async def _documents_side_by_side(
-    known: AsyncIterator[InUse], blobs: AsyncIterator[StoredBlob]
-) -> AsyncIterator[tuple[int, InUse | None, StoredBlob | None]]:
-    """Merge two streams, both in order of numbers."""
-    one, blob = await anext(known, None), await anext(blobs, None)
-    while one is not None or blob is not None:
-        number = None if blob is None else document_of(blob.name)
-        if blob is not None and number is None:  # a stray blob, found with the others
-            blob = await anext(blobs, None)
-        elif one is not None and (number is None or one.number < number):
-            yield one.number, one, None
-            one = await anext(known, None)
-        elif number is not None:
-            is_known = one is not None and one.number == number
-            yield number, one if is_known else None, blob
-            one, blob = await anext(known, None) if is_known else one, await anext(blobs, None)
-
-
-def _is_whole(known: InUse, blob: StoredBlob | None) -> bool:
-    return blob is not None and blob.length_bytes == known.length_bytes
-
-
-def _look_wrong(known: Known | None, blob: StoredBlob | None) -> bool:
-    if known is None:
-        return True
-    return known.length_bytes is not None and (blob is None or blob.length_bytes != known.length_bytes)
-
-
-async def _stored_blob(name: str, blobs: BlobStore) -> StoredBlob | None:
-    async for blob in blobs.list(prefix=name):
-        if blob.name == name:
-            return blob
-    return None
-
-
-async def _read_uids(name: str, blobs: BlobStore) -> list[str]:
-    """Return the UIDs of study, series and instance in a file; of a large one only the beginning is read."""
-    reader = HeaderReader()
-    async with aclosing(await blobs.read(name)) as chunks:
-        async for chunk in chunks:
-            await asyncio.to_thread(reader.feed, chunk)
-            if all(tag in reader.dataset for tag in _UIDS):
-                return [uid_value(reader.dataset, tag) for tag in _UIDS]
-    dataset = reader.finish().dataset
-    return [uid_value(dataset, tag) for tag in _UIDS]

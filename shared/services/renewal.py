@@ -7,6 +7,7 @@ instance, as those of a series say the same of it. Doing it twice does no harm, 
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -36,17 +37,18 @@ async def renew_studies(partition: int, studies: Iterable[str], backend: Backend
     What the caller asked for is done already, so no error leaves here.
     """
     try:
-        await _renew(await backend.index.read(outdated.find_in, partition, studies), backend)
+        await renew(await backend.index.read(outdated.find_in, partition, studies), backend)
     except DicomwebError as error:
         log.warning("renewal: left to the timer: %s", type(error).__name__)
 
 
 async def renew_all(backend: Backend) -> None:
     """Bring every row up to date that is marked, or was when this began."""
-    await _renew(await backend.index.read(outdated.find, limit=_AT_ONCE), backend)
+    await renew(await backend.index.read(outdated.find, limit=_AT_ONCE), backend)
 
 
-async def _renew(owners: Iterable[Owner], backend: Backend) -> None:
+async def renew(owners: Iterable[Owner], backend: Backend) -> None:
+    """Bring some rows up to date, marked or not."""
     for owner in owners:
         for _ in range(_ATTEMPTS):
             if await _is_renewed(owner, backend):
@@ -58,11 +60,12 @@ async def _is_renewed(owner: Owner, backend: Backend) -> bool:
     if seen is None:
         await backend.index.write(outdated.forget, owner)
         return True
-    newest = await _newest(owner, seen, backend)
+    newest = await find_newest(owner, seen, backend)
     return await backend.index.write(outdated.renew, owner, seen, newest, backend.now())
 
 
-async def _newest(owner: Owner, seen: Seen, backend: Backend) -> Newest:
+async def find_newest(owner: Owner, seen: Seen, backend: Backend) -> Newest:
+    """Return the newest values that the instances of a row have, of all that the row has and maybe more."""
     newest, below, limit = Newest({}, {}, {}), seen.state[0] + 1, 1
     while not _is_whole(newest, seen):
         versions = await backend.index.read(outdated.versions_below, owner, below, limit)
@@ -70,15 +73,16 @@ async def _newest(owner: Owner, seen: Seen, backend: Backend) -> Newest:
             break
         documents = await readable_metadata_of(versions, backend)
         newest = await asyncio.to_thread(_with_older, newest, documents, owner[0], seen)
+        newest = newest if len(documents) == len(versions) else replace(newest, is_of_all=False)
         below, limit = versions[-1], _TOGETHER
     return newest
 
 
 def _is_whole(newest: Newest, seen: Seen) -> bool:
     """Return whether all that the row says is found: it says all that any of its instances does."""
-    found = (seen.keywords, newest.values), (seen.attributes, newest.attributes), (seen.valued, newest.tags)
+    found = (seen.values, newest.values), (seen.attributes, newest.attributes), (seen.valued, newest.tags)
     # The UID that names the row is a value of every instance, and none of the row's.
-    return bool(newest.values) and all(wanted <= there.keys() for wanted, there in found)
+    return bool(newest.values) and all(there.keys() >= set(wanted) for wanted, there in found)
 
 
 def _with_older(newest: Newest, documents: Mapping[int, bytes], level: Level, seen: Seen) -> Newest:
@@ -92,4 +96,4 @@ def _with_older(newest: Newest, documents: Mapping[int, bytes], level: Level, se
         attributes = attributes_of(dataset, level) | dict(attributes)
         found, _ = read_tags(dataset, seen.tags)
         tags = {one.tag: (version, one) for one in found} | dict(tags)
-    return Newest(values, attributes, tags)
+    return replace(newest, values=values, attributes=attributes, tags=tags)

@@ -5,18 +5,25 @@ from datetime import datetime
 
 from shared.backend import Backend
 from shared.index import audit, change_feed
-from shared.index.repair import REPAIRS
+from shared.index.repair import REPAIRS, restate
 from shared.services import events
 from shared.services.consistency import unknown_thumbnails
+from shared.services.renewal import renew
+from shared.services.values import PARENTS, differing_instances, differing_parents
 from shared.storage.blobs import StoredBlob, thumbnail_of
 
 _TOGETHER = 200
 
 
-async def repair(backend: Backend) -> dict[str, int]:
+async def repair(backend: Backend, *, is_deep: bool = False) -> dict[str, int]:
     """Put right what the rules of `index.repair` cover, and return how many cases of each there were.
 
     It may run beside the service. No blob is removed but thumbnails, and nothing of what is published.
+
+    Parameters
+    ----------
+    is_deep
+        Whether the values of rows are put right by the metadata, too.
     """
     done: dict[str, int] = {}
     last = await backend.index.read(audit.last_version)
@@ -31,6 +38,19 @@ async def repair(backend: Backend) -> dict[str, int]:
     if position is not None and position.sequence > await backend.index.read(change_feed.last_sequence):
         await events.begin_anew(position.etag, backend)  # as the publisher would, if it ran first
         done["event_position"] = 1
+    return {**done, **await _restate(backend)} if is_deep else done
+
+
+async def _restate(backend: Backend) -> dict[str, int]:
+    """Let rows say what the metadata of their instances say."""
+    done: dict[str, int] = {}
+    async for version, said in differing_instances(backend):
+        await backend.index.write(restate, {version: said})
+        done["instance_values_differ"] = done.get("instance_values_differ", 0) + 1
+    for name, level in PARENTS.items():
+        async for number in differing_parents(level, backend):
+            await renew([(level, number)], backend)
+            done[name] = done.get(name, 0) + 1
     return done
 
 

@@ -17,9 +17,11 @@ from sqlalchemy import Connection, delete, insert, text, update
 
 from shared import check as command
 from shared.backend import Backend, open_backend
-from shared.index import audit
+from shared.dicom.attributes import KEYS, tag_of
+from shared.index import audit, outdated
 from shared.index.migrate import migrate
 from shared.index.publishing import publish, reserve, reserve_any
+from shared.index.search import search
 from shared.index.tables import (
     change_feed,
     deleted_instance,
@@ -31,13 +33,14 @@ from shared.index.tables import (
     series_document,
     study,
 )
-from shared.model import NO_TERMS, Level, QueryTag, Scope, StoreTerms
+from shared.model import NO_TERMS, Condition, Level, Query, QueryTag, Scope, StoreTerms
 from shared.services import operations, query_tags
 from shared.services.cleanup import clean_up
-from shared.services.consistency import MEANINGS, Example, Report, check
+from shared.services.consistency import check
 from shared.services.consolidation import consolidate
 from shared.services.delete import delete as delete_scope
 from shared.services.events import load, save
+from shared.services.findings import MEANINGS, Example, Report
 from shared.services.renewal import renew_all
 from shared.services.repair import repair
 from shared.settings import Settings
@@ -47,6 +50,7 @@ from tests.integration.index_samples import new_instance
 from tests.server_sql import server_sql
 
 ROOT = Path(__file__).parents[2]
+NAME = KEYS[tag_of("PatientName")]
 NOW = datetime(2024, 5, 1, 8, tzinfo=UTC)
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
@@ -229,6 +233,54 @@ async def test_deep(backend: Backend, content: bytes, finding: str) -> None:
 
     assert await _found(backend) == {}
     assert await _found(backend, is_deep=True) == {finding: [4]}
+
+
+_VALUES = [
+    (update(study).where(study.c.id == 1).values(patient_name="roe^jane"), "study_values_differ", 1),
+    (update(study).where(study.c.id == 5).values(patient_name=None), "study_values_differ", 5),
+    (update(study).where(study.c.id == 1).values(study_description="x"), "study_values_differ", 1),
+    (update(study).where(study.c.id == 1).values(attributes="{}"), "study_values_differ", 1),
+    (update(series).where(series.c.id == 3).values(modality="ct"), "series_values_differ", 3),
+    (
+        update(series).where(series.c.id == 3).values(attributes='{"00080060":{"vr":"CS","Value":["CT"]}}'),
+        "series_values_differ",
+        3,
+    ),
+    (update(instance).where(instance.c.version == 4).values(instance_number=9), "instance_values_differ", 4),
+    (update(instance).where(instance.c.version == 4).values(sop_class_uid="1.2"), "instance_values_differ", 4),
+    (update(instance).where(instance.c.version == 4).values(attributes="{}"), "instance_values_differ", 4),
+]
+"""Values that are not those of the metadata, each with what is found and where."""
+
+
+@pytest.mark.parametrize(("statement", "finding", "number"), _VALUES)
+@pytest.mark.parametrize("is_consolidated", [False, True], ids=["rows", "documents"])
+async def test_values(backend: Backend, statement: Any, finding: str, number: int, is_consolidated: bool) -> None:
+    """A deep check finds rows that say something else than the metadata, and a deep repair lets them say the same."""
+    if is_consolidated:
+        for one in (1, 3, 5):
+            await consolidate(one, "https://a", backend)
+    await _change(backend, statement)
+
+    assert await _found(backend) == {}
+    assert await _found(backend, is_deep=True) == {finding: [number]}
+    assert await repair(backend) == {}
+    assert await repair(backend, is_deep=True) == {finding: 1}
+    assert await _found(backend, is_deep=True) == {}
+    matches, _ = await backend.index.read(search, Query(Level.STUDY, Scope(1), (Condition(NAME, "Doe^John"),)))
+    assert len(matches) == 2
+
+
+async def test_values_that_wait(backend: Backend) -> None:
+    """A row that waits to be brought up to date is no finding, nor one whose metadata are lost: nothing is known."""
+    await _change(backend, update(study).where(study.c.id == 1).values(patient_name="roe^jane"))
+    await backend.index.write(outdated.mark, [(Level.STUDY, 1)])
+    assert await _found(backend, is_deep=True) == {}
+
+    await backend.index.write(outdated.forget, (Level.STUDY, 1))
+    await _change(backend, delete(instance_metadata).where(instance_metadata.c.version.in_([1, 2, 3, 4])))
+    assert await _found(backend, is_deep=True) == {"metadata_missing": [1, 2, 3, 4]}
+    assert await repair(backend, is_deep=True) == {}
 
 
 _ENTRY = {
