@@ -4,7 +4,7 @@ A delete or a replacement marks them in its own transaction. What the instances 
 it may lie in blobs (`services/renewal.py`); a mark goes with the transaction that brings its row up to date.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from shared.index.query_tags import read_list
 from shared.index.studies import Known, Parent
 from shared.index.tables import instance, outdated_row, series, study
 from shared.index.tag_values import Place
-from shared.model import InstanceKey, Level, QueryTag, TagValue
+from shared.model import InstanceKey, Level, QueryTag, TagList, TagValue
 
 Owner: TypeAlias = tuple[Level, int]
 """A study or series, by the number of its row."""
@@ -88,16 +88,25 @@ def find_in(connection: Connection, partition: int, study_uids: Iterable[str]) -
     ]
 
 
-def look(connection: Connection, owner: Owner) -> Seen | None:
-    """Return what a row has; None where it is gone, and with it then its mark."""
+def look(connection: Connection, owners: Iterable[Owner]) -> dict[Owner, Seen | None]:
+    """Return what rows have; None for one that is gone, and with it then its mark."""
+    listed = read_list(connection)
+    looked: dict[tuple[int, str], Known] = {}
+    # What is looked up of a series has its study beside it.
+    ordered = sorted(set(owners), key=lambda owner: (owner[0] is Level.STUDY, owner[1]))
+    return {owner: _seen(connection, owner, listed, looked) for owner in ordered}
+
+
+def _seen(connection: Connection, owner: Owner, listed: TagList, looked: dict[tuple[int, str], Known]) -> Seen | None:
     row = connection.execute(_KEY[owner[0]], {"row": owner[1]}).first()
     state = _state(connection, owner)
     if row is None or not state[1]:
         return None
     partition, study_uid, series_uid = row
     key = InstanceKey(partition, study_uid, series_uid, "")
-    parent = _parent(studies.look_up(connection, key.partition, [key]), key)
-    listed = read_list(connection)
+    known = None if series_uid else looked.get((partition, study_uid))
+    known = looked[partition, study_uid] = known or studies.look_up(connection, partition, [key])
+    parent = _parent(known, key)
     return Seen(
         key,
         state,
@@ -134,36 +143,62 @@ def forget(connection: Connection, owner: Owner) -> None:
     connection.execute(_FORGET, {"of": owner[0].value, "row": owner[1]})
 
 
-def renew(connection: Connection, owner: Owner, seen: Seen, newest: Newest, now: datetime) -> bool:
-    """Give a row the newest values and take its mark away; return False where it is not as it was *seen* any more.
+def renew(connection: Connection, found: Sequence[tuple[Owner, Seen, Newest]], now: datetime) -> list[Owner]:
+    """Give rows the newest values and take their marks away; return those that are not as they were *seen* any more.
 
     Raises
     ------
     Overtaken
-        It changed in this very moment.
+        One changed in this very moment.
     """
-    if not _is_as(connection, owner, seen):
-        return False
-    key, (level, number) = seen.key, owner
+    changed = {owner for owner, seen, newest in found if not _says(seen, newest, owner[0])}
+    late = []
+    revision = read_list(connection).revision if changed else 0
+    for owner, seen, newest in found:
+        if owner in changed and not _is_as(connection, owner, seen, revision):
+            late.append(owner)
+        elif owner in changed:
+            _save(connection, owner, seen.key, newest)
+    settle(connection, now)  # asks for the turn
+    revision = read_list(connection).revision
+    for owner, seen, newest in found:
+        if owner in late:
+            continue
+        if not _is_as(connection, owner, seen, revision):
+            if owner in changed:
+                raise Overtaken("Another request changed the same study first.")
+            late.append(owner)
+            continue
+        if owner in changed:
+            level, number = owner
+            values = [
+                (Place(version, seen.key.partition, number, number), [value]) for version, value in newest.tags.values()
+            ]
+            tag_values.renew(connection, level, number, values)
+        forget(connection, owner)
+    return late
+
+
+def _says(seen: Seen, newest: Newest, level: Level) -> bool:
+    """Return whether a row says the newest values already, and there are none of extended query tags."""
+    is_same = (without_uid(newest.values, level), newest.attributes) == (seen.values, seen.attributes)
+    return is_same and not seen.valued and not newest.tags
+
+
+def _save(connection: Connection, owner: Owner, key: InstanceKey, newest: Newest) -> None:
     known = studies.look_up(connection, key.partition, [key])
-    row = replace(_parent(known, key), values=without_uid(newest.values, level), attributes=newest.attributes)
+    values = without_uid(newest.values, owner[0])
+    row = replace(_parent(known, key), values=values, attributes=newest.attributes)
     after = (
         replace(known, studies={key.study: row})
-        if level is Level.STUDY
+        if owner[0] is Level.STUDY
         else replace(known, series={(key.study, key.series): row})
     )
     studies.save(connection, known, after, key.partition)
-    settle(connection, now)  # asks for the turn
-    found = [(Place(version, key.partition, number, number), [value]) for version, value in newest.tags.values()]
-    tag_values.renew(connection, level, number, found)
-    if not _is_as(connection, owner, seen):
-        raise Overtaken("Another request changed the same study first.")
-    forget(connection, owner)
-    return True
 
 
-def _is_as(connection: Connection, owner: Owner, seen: Seen) -> bool:
-    return _state(connection, owner) == seen.state and read_list(connection).revision == seen.tag_revision
+def _is_as(connection: Connection, owner: Owner, seen: Seen, revision: int) -> bool:
+    return _state(connection, owner) == seen.state and revision == seen.tag_revision
 
 
 def _state(connection: Connection, owner: Owner) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ instance, as those of a series say the same of it. Doing it twice does no harm, 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,9 @@ _TOGETHER = 100
 _AT_ONCE = 500
 """Rows that the timer looks for."""
 
+_ROWS_TOGETHER = 8
+"""Rows in one transaction: a delete marks a study and a series."""
+
 
 async def renew_studies(partition: int, studies: Iterable[str], backend: Backend) -> None:
     """Bring the rows of some studies up to date; what cannot be now, the timer does.
@@ -49,32 +52,47 @@ async def renew_all(backend: Backend) -> None:
 
 async def renew(owners: Iterable[Owner], backend: Backend) -> None:
     """Bring some rows up to date, marked or not."""
-    for owner in owners:
+    every = list(owners)
+    for start in range(0, len(every), _ROWS_TOGETHER):
+        left = every[start : start + _ROWS_TOGETHER]
         for _ in range(_ATTEMPTS):
-            if await _is_renewed(owner, backend):
-                break
+            left = await _renewed(left, backend) if left else []
 
 
-async def _is_renewed(owner: Owner, backend: Backend) -> bool:
-    seen = await backend.index.read(outdated.look, owner)
-    if seen is None:
-        await backend.index.write(outdated.forget, owner)
-        return True
-    newest = await find_newest(owner, seen, backend)
-    return await backend.index.write(outdated.renew, owner, seen, newest, backend.now())
+async def _renewed(owners: Sequence[Owner], backend: Backend) -> list[Owner]:
+    """Bring rows up to date; return those to which something happened meanwhile."""
+    rows = await backend.index.read(outdated.look, owners)
+    seen = {owner: one for owner, one in rows.items() if one is not None}
+    for gone in rows.keys() - seen.keys():
+        await backend.index.write(outdated.forget, gone)
+    if not seen:
+        return []
+    # A study and its series mostly have the same newest instance.
+    documents = await readable_metadata_of(sorted({one.state[0] for one in seen.values()}), backend)
+    found = [(owner, one, await find_newest(owner, one, backend, documents)) for owner, one in seen.items()]
+    return await backend.index.write(outdated.renew, found, backend.now())
 
 
-async def find_newest(owner: Owner, seen: Seen, backend: Backend) -> Newest:
-    """Return the newest values that the instances of a row have, of all that the row has and maybe more."""
-    newest, below, limit = Newest({}, {}, {}), seen.state[0] + 1, 1
-    while not _is_whole(newest, seen):
-        versions = await backend.index.read(outdated.versions_below, owner, below, limit)
-        if not versions:
+async def find_newest(
+    owner: Owner, seen: Seen, backend: Backend, documents: Mapping[int, bytes] | None = None
+) -> Newest:
+    """Return the newest values that the instances of a row have, of all that the row has and maybe more.
+
+    Parameters
+    ----------
+    documents
+        Metadata by version, where those of the newest instance have been read.
+    """
+    newest, versions = Newest({}, {}, {}), [seen.state[0]]
+    while versions:
+        known = documents or await readable_metadata_of(versions, backend)
+        some = {version: known[version] for version in versions if version in known}
+        newest = await asyncio.to_thread(_with_older, newest, some, owner[0], seen)
+        newest = newest if len(some) == len(versions) else replace(newest, is_of_all=False)
+        if _is_whole(newest, seen):
             break
-        documents = await readable_metadata_of(versions, backend)
-        newest = await asyncio.to_thread(_with_older, newest, documents, owner[0], seen)
-        newest = newest if len(documents) == len(versions) else replace(newest, is_of_all=False)
-        below, limit = versions[-1], _TOGETHER
+        versions = await backend.index.read(outdated.versions_below, owner, versions[-1], _TOGETHER)
+        documents = None
     return newest
 
 

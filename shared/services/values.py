@@ -55,11 +55,11 @@ async def differing_parents(level: Level, backend: Backend) -> AsyncIterator[int
 
 async def _differs(owner: Owner, backend: Backend) -> bool:
     for _ in range(_ATTEMPTS):
-        seen = await backend.index.read(outdated.look, owner)
+        seen = (await backend.index.read(outdated.look, [owner]))[owner]
         if seen is None:
             return False
         newest = await find_newest(owner, seen, backend)
-        if await backend.index.read(outdated.look, owner) == seen:
+        if (await backend.index.read(outdated.look, [owner]))[owner] == seen:
             values = outdated.without_uid(newest.values, owner[0])
             is_same = (values, newest.attributes) == (seen.values, seen.attributes)
             # Of a row whose metadata are lost nothing is known; they are a finding themselves.

@@ -217,15 +217,13 @@ async def test_store_meanwhile(backend: Backend) -> None:
     scope = Scope(DEFAULT_PARTITION.key, _STUDY, _SERIES, f"{_SERIES}.2")
     await backend.index.write(instances.delete, scope, backend.now(), backend.now())
     owner = next(one for one in await backend.index.read(outdated.find, limit=9) if one[0] is Level.STUDY)
-    seen = await backend.index.read(outdated.look, owner)
+    seen = (await backend.index.read(outdated.look, [owner]))[owner]
     assert seen is not None
     await send(backend, file(3, PatientID="C"))
 
-    is_renewed = await backend.index.write(
-        outdated.renew, owner, seen, outdated.Newest({"PatientID": "a"}, {}, {}), backend.now()
-    )
+    found_before = [(owner, seen, outdated.Newest({"PatientID": "a"}, {}, {}))]
 
-    assert not is_renewed
+    assert await backend.index.write(outdated.renew, found_before, backend.now()) == [owner]
     assert await found(backend, "PatientID", "C")
 
 
