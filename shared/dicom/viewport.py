@@ -5,7 +5,7 @@ from PIL import Image
 
 from shared.dicom.items import Item, of_frame
 from shared.dicom.lookup import Grey
-from shared.dicom.render_options import MAX_SIDE, Viewport
+from shared.dicom.render_options import Viewport
 from shared.errors import InvalidRequest
 
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
@@ -59,11 +59,6 @@ def show(shown: Grey, viewport: Viewport, aspect: float = 1.0) -> Grey:
     if (viewport.source_height or 0) < 0:
         fitted = fitted.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     return np.asarray(fitted)
-
-
-def thumbnail_viewport(width: int, height: int) -> Viewport:
-    """Return the viewport of a thumbnail, whose size is a hint: what is too large is made smaller."""
-    return Viewport(min(width, MAX_SIDE), min(height, MAX_SIDE))
 
 
 def _span(name: str, start: float, length: float | None, size: int) -> tuple[float, float]:

@@ -2,21 +2,24 @@
 
 from sqlalchemy import Connection, bindparam, exists, func, select
 
+from shared.dicom.transfer_syntaxes import MEDIA_TYPE_OF
 from shared.index.instances import find
 from shared.index.tables import frame_page, instance
 from shared.model import Level, Scope, StoredInstance
 
 _HAS_FRAMES = exists().where(frame_page.c.version == instance.c.version)
+_VIDEO = sorted(syntax for syntax, kind in MEDIA_TYPE_OF.items() if kind.startswith("video/"))
 
 
 def find_middle(connection: Connection, scope: Scope) -> StoredInstance | None:
-    """Return the middle one of the images in *scope*, by series and Instance Number; without images, any instance."""
+    """Return the middle image in *scope*, by series and Instance Number, no video; without images, any instance."""
     if scope.level is not Level.INSTANCE:
         within = (
             instance.c.partition_id == bindparam("partition"),
             instance.c.study_uid == bindparam("study"),
             *((instance.c.series_uid == bindparam("series"),) if scope.level is Level.SERIES else ()),
             _HAS_FRAMES,
+            instance.c.transfer_syntax_uid.not_in(_VIDEO),
         )
         uids = {"partition": scope.partition, "study": scope.study, "series": scope.series}
         count = connection.execute(select(func.count()).where(*within), uids).scalar_one()

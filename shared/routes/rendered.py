@@ -9,17 +9,17 @@ from starlette.responses import Response
 
 from shared.backend import Backend
 from shared.dicom.render_options import RenderOptions
-from shared.errors import InvalidRequest, NotFound
-from shared.model import Action, ByteStream, Wish
-from shared.routes.retrieve import bulk_answer, frame_numbers, multipart
+from shared.errors import NotFound
+from shared.model import Action, ByteStream, StoredInstance, Wish
+from shared.routes.retrieve import bulk_answer, cache_fields, frame_numbers, multipart
 from shared.services.bulkdata import value_of
 from shared.services.render import ANIMATION, PICTURES, Renderable, animate, render_frames, renderable, report
-from shared.services.streams import begun, whole
-from shared.services.thumbnails import find_shown, thumbnail
+from shared.services.streams import begun, one_piece, whole
+from shared.services.thumbnails import find_shown, has_frames, thumbnail
 from shared.web.endpoint import Request, route
 from shared.web.negotiation import choose
 from shared.web.render_query import render_options
-from shared.web.streaming import FRESH, Streaming, unchanged
+from shared.web.streaming import Streaming, unchanged
 
 blueprint = func.Blueprint()
 
@@ -79,7 +79,7 @@ async def thumbnail_of_frames(request: Request, backend: Backend) -> Response:
 async def _rendered(request: Request, backend: Backend, numbers: Sequence[int] = ()) -> Response:
     options = render_options(request.query)
     one = await renderable(request.scope, backend)
-    wish = choose(request.accept(), one.media_types)
+    wish = choose(request.accept(), one.media_types, several=one.is_image and len(numbers) > 1)
     if one.is_image:
         return await _pictures(request, one, wish, options, numbers, backend)
     return await _shown(request, one, wish, backend)
@@ -105,17 +105,23 @@ async def _shown(request: Request, one: Renderable, wish: Wish, backend: Backend
 async def _thumbnail(request: Request, backend: Backend, numbers: Sequence[int] = (1,)) -> Response:
     options = render_options(request.query)
     instance = await find_shown(request.scope, backend)
-    wish = choose(request.accept(), PICTURES)
-    fields = await _fields(request, (instance.version,), wish)
-    if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
+    wish = choose(request.accept(), PICTURES, several=len(numbers) > 1)
+    fields = await cache_fields(request, wish, instance.version)
+    known = unchanged(fields["ETag"], request.headers, fields)
+    if known is not None and await has_frames(instance, numbers, backend):
         return known
-    picture = await thumbnail(instance, numbers[0], options, wish.media_type, backend)
-    return Response(picture, headers=fields, media_type=wish.media_type)
+    pictures = await begun(_thumbnails(instance, numbers, options, wish.media_type, backend))
+    if wish.is_multipart:
+        return multipart(_parts(pictures, "thumbnail", wish.media_type, request), wish.media_type, fields)
+    _, picture = await anext(pictures)
+    return Response(await whole(picture), headers=fields, media_type=wish.media_type)
 
 
-async def _fields(request: Request, versions: Sequence[int], wish: Wish) -> dict[str, str]:
-    """Return the header fields of a picture: its tag is of what it shows, and of its form."""
-    return {"ETag": await request.entity_tag(*versions, wish.media_type), "Cache-Control": FRESH, "Vary": "Accept"}
+async def _thumbnails(
+    instance: StoredInstance, numbers: Sequence[int], options: RenderOptions, media_type: str, backend: Backend
+) -> AsyncGenerator[tuple[int, ByteStream], None]:
+    for number in numbers:
+        yield number, one_piece(await thumbnail(instance, number, options, media_type, backend))
 
 
 async def _pictures(
@@ -123,25 +129,23 @@ async def _pictures(
 ) -> Response:
     if missing := [number for number in numbers if number > one.frames]:
         raise NotFound(f"There is no frame {missing[0]}; the instance has {one.frames}.")
-    fields = await _fields(request, one.versions, wish)
+    fields = await cache_fields(request, wish, *one.versions)
     if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
         return known
     if wish.media_type == ANIMATION and not numbers:
         return Streaming(await begun(animate(one, options, backend)), ANIMATION, headers=fields)
-    if len(numbers) > 1 and not wish.is_multipart:
-        raise InvalidRequest(f"{len(numbers)} frames do not fit into a single part; accept multipart/related.")
     pictures = await begun(render_frames(one, numbers or (1,), wish.media_type, options, backend))
     if wish.is_multipart:
-        return multipart(_parts(pictures, wish.media_type, request), wish.media_type)
+        return multipart(_parts(pictures, "rendered", wish.media_type, request), wish.media_type, fields)
     _, picture = await anext(pictures)
     await pictures.aclose()
     return Response(await whole(picture), headers=fields, media_type=wish.media_type)
 
 
 async def _parts(
-    pictures: AsyncGenerator[tuple[int, ByteStream], None], media_type: str, request: Request
+    pictures: AsyncGenerator[tuple[int, ByteStream], None], resource: str, media_type: str, request: Request
 ) -> AsyncGenerator[tuple[str, ByteStream], None]:
     instance = request.urls.path(request.scope)
     async with aclosing(pictures):
         async for frame, picture in pictures:
-            yield f"Content-Type: {media_type}\r\nContent-Location: {instance}/frames/{frame}/rendered", picture
+            yield f"Content-Type: {media_type}\r\nContent-Location: {instance}/frames/{frame}/{resource}", picture

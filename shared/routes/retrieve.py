@@ -34,7 +34,9 @@ blueprint = func.Blueprint()
 
 _SERIES = "studies/{study}/series/{series}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
-_FRAME_NUMBER = re.compile(r"0{0,9}[1-9][0-9]{0,8}")
+_FRAME_NUMBER = re.compile(r"0{0,9}[1-9][0-9]{0,18}")
+_NO_FRAME = 2**31 - 1
+"""A number that no instance has as many frames as (PS3.5 §6.2, IS)."""
 
 
 @route(blueprint, "GET", "studies/{study}", Action.READ)
@@ -84,11 +86,15 @@ async def retrieve_frames_of_instance(request: Request, backend: Backend) -> Res
         wanted = [wish for wish in wanted if wish.is_multipart]
     found = await retrieve_frames(request.scope, numbers, wanted, backend)
     media_type = f"{found.wish.media_type}; transfer-syntax={found.transfer_syntax}"
+    fields = await cache_fields(request, found.wish, found.instance.version, found.transfer_syntax)
+    if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
+        await found.frames.aclose()
+        return known
     if found.wish.is_multipart:
-        return multipart(_frame_parts(found.frames, media_type, request), found.wish.media_type)
+        return multipart(_frame_parts(found.frames, media_type, request), found.wish.media_type, fields)
     _, chunks = await anext(found.frames)
-    headers = {} if found.length_bytes is None else {"Content-Length": str(found.length_bytes)}
-    return Streaming(chunks, media_type, headers=headers)
+    length = {} if found.length_bytes is None else {"Content-Length": str(found.length_bytes)}
+    return Streaming(chunks, media_type, headers=fields | length)
 
 
 @route(blueprint, "GET", f"{_INSTANCE}/bulkdata/{{*path}}", Action.READ)
@@ -103,6 +109,16 @@ async def retrieve_bulkdata_of_instance(request: Request, backend: Backend) -> R
             f"Bulk data is given as stored, in transfer syntax {found.transfer_syntax}; ask for frames."
         )
     return await bulk_answer(request, found, wish, backend)
+
+
+async def cache_fields(request: Request, wish: Wish, *state: object) -> dict[str, str]:
+    """Return the header fields by which a client keeps an answer and asks whether it still holds (RFC 9110 §8.8).
+
+    The tag is that of the *state* that is told of, in the form that is wished for; a weak one where the form has a
+    boundary, which no two answers have in common.
+    """
+    tag = await request.entity_tag(*state, wish.media_type)
+    return {"ETag": f"W/{tag}" if wish.is_multipart else tag, "Cache-Control": FRESH, "Vary": "Accept"}
 
 
 async def bulk_answer(request: Request, found: BulkData, wish: Wish, backend: Backend) -> Response:
@@ -160,7 +176,7 @@ def frame_numbers(request: Request) -> list[int]:
     numbers = text.split(",")
     if not all(_FRAME_NUMBER.fullmatch(number) for number in numbers):
         raise InvalidRequest("Frames are numbers from 1 on, with commas between.")
-    return [int(number) for number in numbers]
+    return [min(int(number), _NO_FRAME) for number in numbers]
 
 
 async def _retrieve(request: Request, backend: Backend) -> Response:
@@ -180,8 +196,13 @@ async def instance_answer(request: Request, wanted: Sequence[Wish], backend: Bac
 
 async def _chosen_answer(request: Request, chosen: Chosen, backend: Backend) -> Response:
     if chosen.wish.is_multipart:
+        fields: dict[str, str] = {}
+        if (versions := chosen.versions) is not None:
+            fields = await cache_fields(request, chosen.wish, *versions, chosen.wish.transfer_syntax)
+            if (known := unchanged(fields["ETag"], request.headers, fields)) is not None:
+                return known
         lengths = [(_fields(one, request), one.length_bytes) for one in chosen.files_as_stored or ()]
-        return multipart(_parts(await retrieve(chosen, backend), request), DICOM, lengths=lengths)
+        return multipart(_parts(await retrieve(chosen, backend), request), DICOM, fields, lengths)
     [instance] = chosen.first
     syntax = chosen.syntax_of(instance)
     media_type = f"{DICOM}; transfer-syntax={syntax}"

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from shared.backend import Backend
 from shared.dicom.frames import aligned, frame_count, frame_pages, frame_ranges
 from shared.dicom.image import Image
-from shared.dicom.syntaxes import EXPLICIT
+from shared.dicom.syntaxes import BIG_ENDIAN, EXPLICIT
 from shared.dicom.transfer_syntaxes import LITTLE_ENDIAN, is_convertible
 from shared.errors import NotAcceptable, NotDecodable, NotFound
 from shared.index.frames import locate
@@ -117,7 +117,9 @@ async def _frames_in(wish: Wish, syntax: str, source: Source, places: Sequence[P
 def _choices(wishes: Sequence[Wish], stored: str) -> Iterator[tuple[Wish, str]]:
     """Yield the wishes that pixel data of a stored transfer syntax may meet, each with the syntax to give it in."""
     for wish in wishes:
-        if wish.transfer_syntax in {AS_STORED, stored} or stored in wish.others:
+        if wish.transfer_syntax == AS_STORED and stored == BIG_ENDIAN:
+            yield wish, EXPLICIT  # octets are in little endian (PS3.18 §8.7.3.3)
+        elif wish.transfer_syntax in {AS_STORED, stored} or stored in wish.others:
             yield wish, stored
         elif is_convertible(stored, wish.transfer_syntax):
             yield wish, wish.transfer_syntax

@@ -11,7 +11,7 @@ from shared.dicom.frames import frame_count
 from shared.dicom.header import Header
 from shared.dicom.render_options import RenderOptions
 from shared.dicom.transfer_syntaxes import MEDIA_TYPE_OF
-from shared.errors import NotFound
+from shared.errors import InvalidRequest, NotFound
 from shared.index.frames import pages_for
 from shared.index.representative import find_middle
 from shared.model import ByteStream, Scope, StoredInstance
@@ -20,7 +20,7 @@ from shared.services.frames import Place, decoded_ahead, places_of, read_frame
 from shared.services.source import Source, header_of, image_in, source_of
 from shared.services.streams import each, one_piece, read_ahead, whole
 
-PICTURES = ("image/jpeg", "image/png", "image/gif")
+PICTURES = ("image/jpeg", "image/png", "image/gif", "image/jp2")
 ANIMATION = "image/gif"
 HTML, TEXT = "text/html", "text/plain"
 REPORTS = (HTML, TEXT)
@@ -86,14 +86,23 @@ class Renderable:
         return self.media_types == REPORTS
 
 
-async def renderable(scope: Scope, backend: Backend) -> Renderable:
+async def renderable(scope: Scope, backend: Backend, state: Scope | None = None) -> Renderable:
     """Return what stands for *scope*: an instance itself, of a study or series the middle one of its images.
+
+    Parameters
+    ----------
+    state
+        A presentation state that the image is to be shown with.
 
     Raises
     ------
     NotFound
         Nothing is stored there, or nothing that can be shown.
+    InvalidRequest
+        There is no such presentation state, or not for that image.
     """
+    if state is not None:
+        return await _image_as_in(scope, state, backend)
     instance = await backend.index.read(find_middle, scope)
     if instance is None:
         raise NotFound("Nothing is stored under these UIDs.")
@@ -107,13 +116,30 @@ async def renderable(scope: Scope, backend: Backend) -> Renderable:
     return Renderable(source, header, media_types, versions=(instance.version,))
 
 
-async def _image_with_state(source: Source, header: Header, backend: Backend) -> Renderable:
-    """Return the first image that a presentation state is made for and that is here, to be shown as the state says."""
+async def _image_as_in(scope: Scope, state: Scope, backend: Backend) -> Renderable:
+    found = await backend.index.read(find_middle, state)
+    if found is None:
+        raise NotFound("There is no such presentation state.")
+    source = await source_of(found, backend)
+    header = await header_of(source)
+    if _first(header, _CLASS) not in _STATE_CLASSES:
+        raise InvalidRequest("What is to be the presentation state is none that is understood here.")
+    return await _image_with_state(source, header, backend, of=scope)
+
+
+async def _image_with_state(source: Source, header: Header, backend: Backend, *, of: Scope | None = None) -> Renderable:
+    """Return the first image that a presentation state is made for and that is here, to be shown as the state says.
+
+    It is the one *of* a scope, where that is given.
+    """
     from shared.dicom.presentation_state import read_state  # NumPy
 
     state = read_state(header.dataset, (await _tables(source, header)).__getitem__)
     key = source.instance.key
-    for one in state.references[:_MOST_REFERENCES]:
+    wanted = [one for one in state.references if of is None or (one.series, one.instance) == (of.series, of.instance)]
+    if not wanted:
+        raise InvalidRequest("The presentation state is not made for that image.")
+    for one in wanted[:_MOST_REFERENCES]:
         found = await backend.index.read(find_middle, Scope(key.partition, key.study, one.series, one.instance))
         if found is not None:
             image = await source_of(found, backend)

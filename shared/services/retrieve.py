@@ -33,6 +33,11 @@ class Chosen:
         return instance.transfer_syntax if self.wish.transfer_syntax == AS_STORED else self.wish.transfer_syntax
 
     @property
+    def versions(self) -> Sequence[int] | None:
+        """Return the versions of all that will be given, where that is known."""
+        return [one.version for one in self.first] if len(self.first) < _PAGE else None
+
+    @property
     def files_as_stored(self) -> Sequence[StoredInstance] | None:
         """Return all that will be given where that is known, and each as it is stored; else None."""
         is_all = len(self.first) < _PAGE

@@ -1,11 +1,13 @@
 """Thumbnails: made when they are first asked for, then kept beside the instance's file (PS3.18 §10.4.1.1.4)."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from shared.backend import Backend
 from shared.dicom.render_options import RenderOptions, Viewport
-from shared.errors import DicomwebError, NotFound
+from shared.errors import DicomwebError, NotDecodable, NotFound
+from shared.index.frames import pages_for
 from shared.index.representative import find_middle
 from shared.model import Scope, StoredInstance
 from shared.services.render import PICTURES, render_frames, renderable
@@ -32,9 +34,9 @@ async def thumbnail(
     Raises
     ------
     NotFound
-        There is no such frame, or nothing that could be shown.
+        There is no such frame.
     NotDecodable
-        It cannot be shown.
+        It cannot be shown as a picture.
     """
     is_kept = frame == 1 and options == RenderOptions() and media_type == PICTURES[0]
     name = thumbnail_blob(instance.version)
@@ -43,7 +45,7 @@ async def thumbnail(
             return await whole(await backend.blobs.read(name))
     one = await renderable(_scope_of(instance), backend)
     if not one.is_image:
-        raise NotFound("The instance has no pixel data that could be shown.")
+        raise NotDecodable("There are thumbnails of images alone: not of video, documents and reports.")
     shown = replace(options, viewport=options.viewport or _SIZE)
     pictures = await begun(render_frames(one, (frame,), media_type, shown, backend))
     _, chunks = await anext(pictures)
@@ -52,6 +54,11 @@ async def thumbnail(
     if is_kept and one.instance.version == instance.version:
         await _keep(name, picture, instance, backend)
     return picture
+
+
+async def has_frames(instance: StoredInstance, numbers: Sequence[int], backend: Backend) -> bool:
+    """Return whether the frame table knows these frames."""
+    return None not in await backend.index.read(pages_for, instance.version, numbers)
 
 
 async def _keep(name: str, picture: bytes, instance: StoredInstance, backend: Backend) -> None:

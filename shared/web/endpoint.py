@@ -66,8 +66,8 @@ class Request:
     entity_tag: Callable[..., Awaitable[str]]
 
     def headers(self, name: str) -> list[str]:
-        """Return all values of a header field, in order."""
-        return self.http.headers.getlist(name)
+        """Return all values of a header field, in order; of HEAD no range, which only GET has (RFC 9110 §14.2)."""
+        return [] if name == "range" and self.http.method == "HEAD" else self.http.headers.getlist(name)
 
     def accept(self) -> list[str]:
         """Return the media ranges that the client accepts; `accept` of the query counts before the header's."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from shared.dicom.syntaxes import EXPLICIT
 from shared.dicom.transfer_syntaxes import TRANSFER_SYNTAXES
-from shared.errors import NotAcceptable
+from shared.errors import InvalidRequest, NotAcceptable
 from shared.model import AS_STORED, Level, Wish
 from shared.web.media_types import DICOM, MULTIPART_RELATED, OCTET_STREAM, MediaType, parse_media_types
 
@@ -111,8 +111,10 @@ def _offer(resource: Resource) -> str:
     return ", ".join([*several, *(resource.syntaxes if resource.has_single_part else ())])
 
 
-def choose(accept: Sequence[str], offered: Sequence[str]) -> Wish:
+def choose(accept: Sequence[str], offered: Sequence[str], *, several: bool = False) -> Wish:
     """Return which of the *offered* media types a client wants, the first of them where it does not mind.
+
+    *several* of them are parts of a multipart body.
 
     The most specific range of a type has its weight (RFC 9110 §12.5.1); a type that is wanted as the part of a
     multipart body counts as one that is wanted alone, only after it where both weigh the same.
@@ -121,6 +123,8 @@ def choose(accept: Sequence[str], offered: Sequence[str]) -> Wish:
     ------
     NotAcceptable
         None; the text lists what is offered.
+    InvalidRequest
+        Several are wanted in a single part.
     """
     ranges = parse_media_types(accept) or [MediaType(_ANY, {})]
     weighed = [
@@ -128,9 +132,12 @@ def choose(accept: Sequence[str], offered: Sequence[str]) -> Wish:
         for number, name in enumerate(offered)
         for is_multipart in (False, True)
     ]
-    weight, is_alone, _, name = max(weighed)
-    if not weight:
+    possible = [one for one in weighed if one[0] and not (several and one[1])]
+    if not possible and any(weight for weight, *_ in weighed):
+        raise InvalidRequest(f"Several do not fit into a single part; accept {MULTIPART_RELATED}.")
+    if not possible:
         raise NotAcceptable(f"Accept names nothing that can be given: {', '.join(offered)}.")
+    _, is_alone, _, name = max(possible)
     return Wish(not is_alone, AS_STORED, name)
 
 
@@ -145,6 +152,6 @@ def _weight(ranges: Sequence[MediaType], name: str, *, is_multipart: bool) -> fl
 
 def _named(media_range: MediaType, *, is_multipart: bool) -> str:
     """Return the type that a range is about: that of the parts for a multipart body."""
-    if not is_multipart:
+    if not is_multipart or media_range.type == _ANY:
         return media_range.type
     return media_range.parameters.get("type", _ANY).lower() if media_range.type in _MULTI_PART else ""

@@ -41,6 +41,11 @@ def is_known(tag: str, conditions: Sequence[str]) -> bool:
     return "*" in known or tag.removeprefix("W/").strip('"').lower() in known
 
 
+def is_matched(tag: str, conditions: Sequence[str]) -> bool:
+    """Return whether *tag* is one of those that `If-Match` asks for, compared strongly (RFC 9110 §13.1.1)."""
+    return not {tag, "*"}.isdisjoint(part.strip() for value in conditions for part in value.split(","))
+
+
 def is_current(tag: str, conditions: Sequence[str]) -> bool:
     """Return whether a `Range` holds for the representation that has *tag*, as `If-Range` asks (RFC 9110 §13.1.5)."""
     return not conditions or conditions == [tag]

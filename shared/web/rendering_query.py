@@ -29,7 +29,7 @@ def parse_window(text: str) -> Window:
     function = _FUNCTIONS.get(parts[2].lower())
     if function is None:
         raise InvalidRequest(f"window: the function is one of {', '.join(_FUNCTIONS)}.")
-    return Window(_decimal("window", parts[0]), _decimal("window", parts[1]), function)
+    return Window(parse_decimal("window", parts[0]), parse_decimal("window", parts[1]), function)
 
 
 def parse_viewport(text: str) -> Viewport:
@@ -44,7 +44,7 @@ def parse_viewport(text: str) -> Viewport:
     if not _SIZE_PARTS <= len(parts) <= _VIEWPORT_PARTS:
         raise InvalidRequest(f"viewport: {len(parts)} values; expected vw,vh or vw,vh,sx,sy,sw,sh.")
     width, height = (_whole("viewport", part) for part in parts[:_SIZE_PARTS])
-    region = [_decimal("viewport", part) if part else None for part in parts[_SIZE_PARTS:]]
+    region = [parse_decimal("viewport", part) if part else None for part in parts[_SIZE_PARTS:]]
     x, y, source_width, source_height = (*region, None, None, None, None)[: _VIEWPORT_PARTS - _SIZE_PARTS]
     return Viewport(width, height, abs(x or 0.0), abs(y or 0.0), source_width, source_height)
 
@@ -92,7 +92,8 @@ def parse_iccprofile(text: str) -> IccProfile:
     return known[text.strip()]
 
 
-def _decimal(name: str, text: str) -> float:
+def parse_decimal(name: str, text: str) -> float:
+    """Return a decimal number; raise `InvalidRequest`, with the parameter's name, where *text* is none."""
     if not _DECIMAL.fullmatch(text):
         raise InvalidRequest(f"{name}: a value is no decimal number.")
     return float(text)

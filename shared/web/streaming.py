@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from shared.model import ByteStream
 from shared.turns import admission, admit
-from shared.web.ranges import byte_range, is_current, is_known
+from shared.web.ranges import byte_range, is_current, is_known, is_matched
 
 FRESH = "private, no-cache"
 """What was read may be kept by its reader alone, who asks each time whether it still holds (RFC 9111 §5.2.2)."""
@@ -125,6 +125,8 @@ async def answer(one: Representation, headers: Callable[[str], list[str]]) -> Re
         Gives all values of a field of the request.
     """
     fields = {"ETag": one.tag, "Cache-Control": FRESH, "Accept-Ranges": "bytes"}
+    if headers("if-match") and not is_matched(one.tag, headers("if-match")):
+        return Response(status_code=HTTPStatus.PRECONDITION_FAILED, headers=fields)
     if (known := unchanged(one.tag, headers)) is not None:
         return known
     wanted = None

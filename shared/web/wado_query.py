@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from shared.dicom.render_options import FULL_QUALITY, RenderOptions, Viewport, Window
 from shared.errors import InvalidRequest
-from shared.web.rendering_query import parse_annotation, parse_quality
+from shared.web.rendering_query import parse_annotation, parse_decimal, parse_quality
 
 _DIGITS = 9
 _REGION = len(("left", "top", "right", "bottom"))
@@ -41,7 +41,7 @@ def _window(query: Callable[[str], str | None]) -> Window | None:
         return None
     if center is None or width is None:
         raise InvalidRequest("windowCenter and windowWidth go together.")
-    return Window(_number("windowCenter", center), _number("windowWidth", width))
+    return Window(parse_decimal("windowCenter", center), parse_decimal("windowWidth", width))
 
 
 def _viewport(query: Callable[[str], str | None], size: tuple[int, int]) -> Viewport | None:
@@ -49,7 +49,7 @@ def _viewport(query: Callable[[str], str | None], size: tuple[int, int]) -> View
     rows, columns, text = _whole(query, "rows"), _whole(query, "columns"), query("region")
     if rows is None and columns is None and text is None:
         return None
-    parts = [_number("region", part) for part in (text or "0,0,1,1").split(",")]
+    parts = [parse_decimal("region", part) for part in (text or "0,0,1,1").split(",")]
     if len(parts) != _REGION or not (0 <= parts[0] < parts[2] <= 1 and 0 <= parts[1] < parts[3] <= 1):
         raise InvalidRequest("region: expected left,top,right,bottom from 0 to 1, the first two below the others.")
     (left, top, right, bottom), (height, width) = parts, size
@@ -67,10 +67,3 @@ def _whole(query: Callable[[str], str | None], name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text)):
         raise InvalidRequest(f"{name}: expected a whole number from 1 on.")
     return int(text)
-
-
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{name}: a value is no number.") from error

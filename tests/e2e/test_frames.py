@@ -4,7 +4,9 @@ import re
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from pydicom.uid import ExplicitVRBigEndian
 
 from tests.e2e.client import Client
 from tests.factories import dataset, file_of, new_uid
@@ -247,3 +249,67 @@ def test_pixels_as_bulk_data(client: Client, accept: str, status: int) -> None:
     path = _path(client, _compressed([[b"one frame!"]]))
 
     assert client.get(f"{path}/bulkdata/7FE00010", accept).status_code == status
+
+
+def test_big_endian(client: Client) -> None:
+    """Frames as octets are in little endian, also where any transfer syntax will do (PS3.18 §8.7.3.3)."""
+    made = _image(frames=1)
+    made.PixelData = np.arange(24, dtype=">u2").tobytes()
+    made["PixelData"].VR = "OW"
+    path = _path(client, file_of(made, ExplicitVRBigEndian))
+
+    answer = client.get(f"{path}/frames/1", "application/octet-stream; transfer-syntax=*")
+
+    assert answer.content == np.arange(24, dtype="<u2").tobytes()
+    assert answer.headers["content-type"] == "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+
+
+@pytest.mark.parametrize("rest", ["/frames/1", "/frames/2,1", ""])
+@pytest.mark.parametrize("kind", ["multipart/related; type={}; transfer-syntax=*", "{}; transfer-syntax=*"])
+def test_unchanged(client: Client, rest: str, kind: str) -> None:
+    """Who has an answer already is told so, until the instance is another (RFC 9110 §13.1.2)."""
+    if "2,1" in rest and "multipart" not in kind:
+        pytest.skip("two frames are never a single part")
+    uids = {name: new_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
+    path = _path(client, _native([bytes(48), bytes(48)], **uids)) + rest
+    accept = kind.format("application/octet-stream" if rest else "application/dicom")
+    tag = client.get(path, accept).headers["etag"]
+
+    same = client.http.get(path, headers={"Accept": accept, "If-None-Match": tag})
+    assert client.upsert(_native([bytes(48), bytes([1]) * 48], **uids)).status_code == 200
+    other = client.http.get(path, headers={"Accept": accept, "If-None-Match": tag})
+
+    assert (same.status_code, same.content, same.headers["etag"]) == (304, b"", tag)
+    assert (other.status_code, other.headers["etag"] != tag) == (200, True)
+
+
+def test_unchanged_study(client: Client) -> None:
+    """A study is another when an instance has come or gone."""
+    study, accept = new_uid(), "multipart/related; type=application/dicom; transfer-syntax=*"
+    client.store(_native([bytes(48)], StudyInstanceUID=study))
+    headers = {"Accept": accept, "If-None-Match": client.get(f"/studies/{study}", accept).headers["etag"]}
+
+    assert client.http.get(f"/studies/{study}", headers=headers).status_code == 304
+    client.store(_native([bytes(48)], StudyInstanceUID=study))
+    assert client.http.get(f"/studies/{study}", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["3", "9999999999", "9" * 19])
+def test_numbers_behind_the_end(client: Client, number: str) -> None:
+    """A frame that no instance has is not there, however large its number."""
+    path = _path(client, _native([bytes(48), bytes(48)]))
+
+    assert client.get(f"{path}/frames/{number}", _ANY).status_code == 404
+    assert client.get(f"{path}/frames/{number}/rendered", "*/*").status_code == 404
+
+
+def test_conditions(client: Client) -> None:
+    """`If-Match` is held to, and HEAD has no ranges (RFC 9110 §13.1.1, §14.2)."""
+    path = _path(client, _native([bytes(48)]))
+    tag = client.get(path, "application/dicom").headers["etag"]
+    accept = {"Accept": "application/dicom; transfer-syntax=*"}
+
+    assert client.http.get(path, headers={**accept, "If-Match": '"another"'}).status_code == 412
+    assert client.http.get(path, headers={**accept, "If-Match": f'"another", {tag}'}).status_code == 200
+    assert client.http.get(path, headers={**accept, "Range": "bytes=0-9"}).status_code == 206
+    assert client.http.head(path, headers={**accept, "Range": "bytes=0-9"}).status_code == 200

@@ -284,21 +284,26 @@ def test_report(client: Client) -> None:
     assert client.get(f"{path}/rendered", "image/png").status_code == 406
 
 
+def state_of(study: str, series: str, instance: str, *, center: float) -> Dataset:
+    """Return a presentation state that shows an image of 16 by 8 with a narrow window around *center*."""
+    reference, of_series, voi, area = Dataset(), Dataset(), Dataset(), Dataset()
+    reference.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    reference.ReferencedSOPInstanceUID = instance
+    of_series.SeriesInstanceUID, of_series.ReferencedImageSequence = series, [reference]
+    voi.WindowCenter, voi.WindowWidth = center, 10
+    area.DisplayedAreaTopLeftHandCorner, area.DisplayedAreaBottomRightHandCorner = [1, 1], [16, 8]
+    area.PresentationSizeMode, area.PresentationPixelAspectRatio = "SCALE TO FIT", [1, 1]
+    state = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", StudyInstanceUID=study)
+    state.ReferencedSeriesSequence, state.SoftcopyVOILUTSequence = [of_series], [voi]
+    state.DisplayedAreaSelectionSequence = [area]
+    return state
+
+
 def test_presentation_state(client: Client) -> None:
     """A presentation state is shown by the image that it is made for, as it says: here darker (PS3.18 §8.3.5.1)."""
     uids: dict[str, Any] = {name: new_uid() for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")}
     client.store(_image(**uids))
-    reference, series, voi = Dataset(), Dataset(), Dataset()
-    reference.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
-    reference.ReferencedSOPInstanceUID = uids["SOPInstanceUID"]
-    series.SeriesInstanceUID, series.ReferencedImageSequence = uids["SeriesInstanceUID"], [reference]
-    voi.WindowCenter, voi.WindowWidth = 10000, 10
-    area = Dataset()
-    area.DisplayedAreaTopLeftHandCorner, area.DisplayedAreaBottomRightHandCorner = [1, 1], [16, 8]
-    area.PresentationSizeMode, area.PresentationPixelAspectRatio = "SCALE TO FIT", [1, 1]
-    state = dataset(SOPClassUID="1.2.840.10008.5.1.4.1.1.11.1", StudyInstanceUID=uids["StudyInstanceUID"])
-    state.ReferencedSeriesSequence, state.SoftcopyVOILUTSequence = [series], [voi]
-    state.DisplayedAreaSelectionSequence = [area]
+    state = state_of(*uids.values(), center=10000)
 
     url = f"{_path(client, file_of(state))}/rendered"
     answer = client.get(url, "image/png")
@@ -307,7 +312,7 @@ def test_presentation_state(client: Client) -> None:
     assert _pixels(answer.content).shape == (8, 16)
     assert _pixels(answer.content).max() == 0
 
-    voi.WindowCenter = 1
+    state.SoftcopyVOILUTSequence[0].WindowCenter = 1
     assert client.upsert(file_of(state)).status_code == 200
     headers = {"If-None-Match": answer.headers["etag"], "Accept": "image/png"}
     assert client.http.get(url, headers=headers).status_code == 200, "another state is another picture"
@@ -352,3 +357,39 @@ def test_hostile_document(v2: Client, given: str, media_type: str) -> None:
 def _part_type(answer: httpx.Response) -> str:
     """Return the media type of the first part of a multipart answer."""
     return answer.content.partition(b"Content-Type: ")[2].partition(b"\r\n")[0].decode("latin-1")
+
+
+@pytest.mark.parametrize("resource", ["rendered", "thumbnail"])
+@pytest.mark.parametrize("accept", [None, "*/*", "image/png, */*; q=0.1", 'multipart/related; type="image/jpeg"'])
+def test_several(client: Client, resource: str, accept: str | None) -> None:
+    """Several frames are parts of one answer, whether a multipart body is named or not minded."""
+    url = f"{_path(client, _image(3))}/frames/3,1/{resource}"
+    request = client.http.build_request("GET", url, headers={"Accept": accept} if accept else {})
+    if accept is None:
+        del request.headers["accept"]
+
+    answer = client.http.send(request)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"].startswith("multipart/related")
+    places = re.findall(rb"Content-Location: \S+/frames/(\d+)/(\w+)", answer.content)
+    assert places == [(b"3", resource.encode()), (b"1", resource.encode())]
+
+
+@pytest.mark.parametrize("resource", ["rendered", "thumbnail"])
+def test_missing_frame_unchanged(client: Client, resource: str) -> None:
+    """A frame that is not there is 404, whatever the client says it has."""
+    instance = _path(client, _image(3))
+    tag = client.get(f"{instance}/frames/1/{resource}", "image/jpeg").headers["etag"]
+
+    answer = client.http.get(f"{instance}/frames/9/{resource}", headers={"If-None-Match": tag, "Accept": "image/jpeg"})
+
+    assert answer.status_code == 404
+
+
+def test_jpeg_2000(client: Client) -> None:
+    """A picture can be had as JPEG 2000 (PS3.18 §8.7.4)."""
+    answer = client.get(f"{_path(client, _image())}/rendered", "image/jp2")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jp2")
+    assert Image.open(io.BytesIO(answer.content)).format == "JPEG2000"

@@ -5,12 +5,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.e2e.client import Client
-from tests.e2e.test_rendered import _image
-from tests.factories import new_uid, part10
+from tests.e2e.test_rendered import _image, state_of
+from tests.factories import file_of, new_uid, part10
 
 
 class Object:
@@ -118,3 +119,39 @@ def test_missing(client: Client) -> None:
 
     assert one.get(objectUID=new_uid()).status_code == 404
     assert one.get(contentType="text/html").status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("image/png, image/jpeg", "image/png"),
+        ("image/jpeg, image/png", "image/jpeg"),
+        ("video/mp4, image/gif, application/dicom", "image/gif"),
+        ("video/mp4, application/dicom, image/gif", "application/dicom"),
+    ],
+)
+def test_order_of_types(client: Client, kind: str, expected: str) -> None:
+    """The first of the types that the object can be had in is taken (PS3.18 §9.1.2.1.1)."""
+    answer = Object(client).get(contentType=kind)
+
+    assert (answer.status_code, answer.headers["content-type"].partition(";")[0]) == (200, expected)
+
+
+def test_presentation_state(client: Client) -> None:
+    """An image is shown as a presentation state says that is made for it (PS3.18 §9.1.2.2.7)."""
+    one, other = Object(client), Object(client)
+    state = state_of(one.uids["studyUID"], one.uids["seriesUID"], one.uids["objectUID"], center=10000)
+    assert client.store(file_of(state)).status_code == 200
+    named = {"presentationUID": state.SOPInstanceUID, "presentationSeriesUID": state.SeriesInstanceUID}
+
+    plain, shown = one.get(contentType="image/png"), one.get(contentType="image/png", **named)
+
+    assert (plain.status_code, shown.status_code) == (200, 200), shown.text
+    assert np.asarray(Image.open(io.BytesIO(plain.content))).max() > 0
+    assert np.asarray(Image.open(io.BytesIO(shown.content))).max() == 0
+    named["presentationUID"] = new_uid()
+    assert one.get(**named, contentType="image/png").status_code == 404
+    wrong = {"presentationUID": one.uids["objectUID"], "presentationSeriesUID": one.uids["seriesUID"]}
+    assert one.get(**wrong, contentType="image/png").status_code == 400
+    assert one.get(presentationUID=new_uid(), contentType="image/png").status_code == 400
+    assert other.get(contentType="image/png").status_code == 200

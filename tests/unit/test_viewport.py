@@ -7,7 +7,7 @@ import pytest
 
 from shared.dicom.items import Item
 from shared.dicom.render_options import Viewport
-from shared.dicom.viewport import aspect_ratio, show, thumbnail_viewport
+from shared.dicom.viewport import aspect_ratio, show
 from shared.errors import InvalidRequest
 from tests.unit.dicom_json import json_of
 
@@ -90,8 +90,3 @@ def test_nothing_to_see(region: tuple[float, ...]) -> None:
 def test_aspect_ratio(attributes: dict[str, Any], ratio: float) -> None:
     """A pixel's height by its width comes from its spacing, else from its aspect ratio (PS3.3 §C.7.6.3.1.7)."""
     assert aspect_ratio(Item(json_of(**attributes)), 1) == pytest.approx(ratio)
-
-
-def test_thumbnail() -> None:
-    """A thumbnail's size is a hint."""
-    assert thumbnail_viewport(99999, 100) == Viewport(8192, 100)
