@@ -143,7 +143,8 @@ def save(connection: Connection, before: Known, after: Known, partition_id: int)
 def in_doubt(known: Known, merged: Known, instances: Sequence[NewInstance]) -> set[tuple[Level, int]]:
     """Return the rows that may say something of an instance which *instances* replace, by level and number.
 
-    A row is not in doubt when the newest instances are those that are stored and say all that it says.
+    A row is not in doubt when the newest instances are those that are stored and say all that it says. It is where one
+    of them is published after a newer one and says something else: what the row says may be of one that is older still.
     """
     replacing = [one for one in instances if one.key in known.instances]
     rows = {(one.key.study, None) for one in replacing} | {(one.key.study, one.key.series) for one in replacing}
@@ -158,7 +159,22 @@ def in_doubt(known: Known, merged: Known, instances: Sequence[NewInstance]) -> s
         is_newest = before.newest < min(one.version for one in of_row)
         if not (is_newest and said.issuperset(row.values) and said.issuperset(row.attributes)):
             found.add((level, row.id))
-    return found
+    return found | {
+        (level, row.id)
+        for one in instances
+        for level, row in (
+            (Level.STUDY, known.studies.get(one.key.study)),
+            (Level.SERIES, known.series.get((one.key.study, one.key.series))),
+        )
+        if row is not None and one.version < row.newest and _says_else(one, row, level)
+    }
+
+
+def _says_else(one: NewInstance, row: Parent, level: Level) -> bool:
+    values, attributes = (orjson.loads(said[level]) for said in (one.values, one.attributes))
+    values.pop(_OWN_UID[level], None)
+    said = ((values, row.values), (attributes, row.attributes))
+    return any(there.get(key, value) != value for here, there in said for key, value in here.items())
 
 
 def remove_empty(connection: Connection, study_ids: Sequence[int], series_ids: Sequence[int]) -> None:

@@ -15,14 +15,16 @@ from shared.backend import Backend
 from shared.dicom.attributes import KEYS, tag_of
 from shared.index import instances, outdated
 from shared.index.migrate import migrate
+from shared.index.publishing import publish, reserve_any
 from shared.index.search import search
 from shared.index.tables import name_word, query_tag_value, query_tag_word, request_item, series, study
-from shared.model import DEFAULT_PARTITION, Condition, Level, Query, QueryTag, Scope
+from shared.model import DEFAULT_PARTITION, Condition, Level, NewInstance, Query, QueryTag, Scope
 from shared.services import operations, renewal
 from shared.services.consolidation import consolidate_quiet
 from shared.services.delete import delete
 from shared.services.query_tags import add
 from tests.factories import part10
+from tests.integration.index_samples import new_instance, uids
 from tests.integration.test_reindex import Clock, opened, send
 
 _STUDY, _SERIES = "1.2.1", "1.2.1.1"
@@ -207,6 +209,24 @@ async def test_crash(backend: Backend) -> None:
     await renewal.renew_all(backend)
 
     assert await found(backend, "PatientID", "A")
+    assert await marks(backend) == 0
+
+
+@pytest.mark.parametrize(("newest", "expected"), [(None, "late"), ("newest", "newest")])
+async def test_published_late(backend: Backend, newest: str | None, expected: str) -> None:
+    """What is published behind a newer instance counts where that one has no value, though an older one has one."""
+
+    def of(number: int, version: int, study_id: str | None) -> NewInstance:
+        return new_instance(version, {**uids(1, 1, number), **({"StudyID": study_id} if study_id else {})})
+
+    keys = [of(number, 0, None).key for number in range(3)]
+    versions = await backend.index.write(reserve_any, keys, backend.now())
+    for number, study_id in ((0, "oldest"), (2, newest), (1, "late")):
+        await backend.index.write(publish, [of(number, versions[number], study_id)], backend.now())
+
+    await renewal.renew_all(backend)
+
+    assert await found(backend, "StudyID", expected)
     assert await marks(backend) == 0
 
 
