@@ -26,11 +26,14 @@ class Pace:
         From its first byte to its end; on a new connection from the moment it is there.
     window_s, bytes_per_s
         In each window of a body's time as many bytes must come, on average, unless it is us who hold them back.
+    unread_s
+        An answer of which the client takes nothing for so long is broken off, as the front end of the real host does.
     """
 
     header_s: float = 30.0
     window_s: float = 60.0
     bytes_per_s: float = 240.0
+    unread_s: float = 240.0
 
 
 class _Awaited(Enum):
@@ -54,6 +57,7 @@ class Protocol(HttpToolsProtocol):
         self._due: asyncio.TimerHandle | None = None
         self._arrived = 0
         self._was_held = False
+        self._unread_due: asyncio.TimerHandle | None = None
 
     @property
     def idle_until(self) -> float | None:
@@ -69,6 +73,7 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         super().connection_lost(exc)
+        self._expect_reading(None)
         self._awaited = _Awaited.NOTHING
         self._time()
 
@@ -79,6 +84,16 @@ class Protocol(HttpToolsProtocol):
             self._awaited = _Awaited.HEADER
         if self._awaited is not self._timed:
             self._time()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._expect_reading(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Write on: the client has read."""
+        super().resume_writing()
+        self._expect_reading(None)
 
     def on_message_begin(self) -> None:
         """Begin to read a header."""
@@ -113,6 +128,20 @@ class Protocol(HttpToolsProtocol):
 
     def _is_answered(self) -> bool:
         return not self.pipeline and (self.cycle is None or self.cycle.response_complete)
+
+    def _expect_reading(self, unread: int | None) -> None:
+        """Wait for the client to take some of what is *unread*, if anything is."""
+        if self._unread_due is not None:
+            self._unread_due.cancel()
+        late = self._pace.unread_s
+        self._unread_due = None if unread is None else self.loop.call_later(late, self._judge_reading, unread)
+
+    def _judge_reading(self, unread: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left < unread:
+            self._expect_reading(left)
+        else:
+            self.transport.abort()
 
     def _time(self) -> None:
         """Count from now what is awaited."""

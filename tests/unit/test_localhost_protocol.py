@@ -15,7 +15,7 @@ from localhost.accepting import accept_from
 from localhost.protocol import Pace, Protocol
 
 _PATIENCE_S = 20.0
-_QUICK = Pace(header_s=0.1, window_s=0.1, bytes_per_s=1000)
+_QUICK = Pace(header_s=0.1, window_s=0.1, bytes_per_s=1000, unread_s=0.1)
 _LENIENT = Pace()
 _POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
 _GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -160,6 +160,36 @@ async def test_answer_is_slow() -> None:
         async with asyncio.timeout(_PATIENCE_S):
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_unread_answer(reads: bool) -> None:
+    """An answer that the client does not read is broken off; one that it reads slowly is not."""
+    ended = asyncio.Event()
+    size = 64 * 2**20
+
+    async def app(_scope: Any, _receive: Any, send: Callable[[Any], Any]) -> None:
+        headers = [(b"content-length", str(size).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(64):
+            await send({"type": "http.response.body", "body": bytes(2**20), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        ended.set()
+
+    served: Any = app
+    async with _serve(served, _QUICK) as (port, connections):
+        client = socket.create_connection(("127.0.0.1", port))
+        client.setblocking(False)
+        loop, got = asyncio.get_running_loop(), 0
+        await loop.sock_sendall(client, _GET)
+        async with asyncio.timeout(_PATIENCE_S):
+            if reads:
+                while got < size:
+                    got += len(await loop.sock_recv(client, 2**20))
+                    await asyncio.sleep(0.005)
+            await ended.wait()
+        assert len(connections) == reads
+        client.close()
 
 
 async def test_most_connections() -> None:
