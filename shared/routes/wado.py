@@ -36,7 +36,9 @@ async def retrieve_by_uri(request: Request, backend: Backend) -> Response:
         raise InvalidRequest("anonymize: this service does not take identities out of files.")
     study, series, instance = (uid(request.query(name) or "", f"{name} of the query") for name in _UIDS)
     request = replace(request, scope=Scope(request.partition.key, study, series, instance))
-    wanted = [text.strip() for text in (request.query("contenttype") or "").split(",") if text.strip()]
+    # A blank may have been written as a plus, which no type begins with.
+    named = [text.strip(" +") for text in (request.query("contenttype") or "").split(",")]
+    wanted = [text for text in named if text]
     shown = list(takewhile(lambda text: not text.lower().startswith(_DICOM), wanted))
     if shown or not wanted:
         # What cannot be shown as it is wanted is a file, by default and where that is wanted next.
