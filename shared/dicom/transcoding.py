@@ -28,6 +28,8 @@ _IMPLICIT_HEAD, _EXPLICIT_HEAD = 8, 12
 """Bytes of tag, VR and length of pixel data."""
 _PIXEL_GROUP = "7FE0"
 _TRAILING_PADDING = "FFFCFFFC"
+_ICON = "00880200"
+_ENCAPSULATED = head("7FE00010", "OB", UNDEFINED)
 _SAMPLES, _PHOTOMETRIC, _PLANAR, _HIGH_BIT = "00280002", "00280004", "00280006", "00280102"
 _IS_LOSSY, _LOSSY_METHOD = "00282110", "00282114"
 _SOP_CLASS, _SOP_INSTANCE = "00080016", "00080018"
@@ -95,6 +97,8 @@ def transcode(
         raise NotDecodable(f"transfer syntax {source}: no codec")
     first, pieces = _first_of(_pixel_data(frames, image, source, target))
     elements = {tag: one for tag, one in elements.items() if not tag.startswith(_PIXEL_GROUP)}
+    if _ENCAPSULATED in elements.get(_ICON, b""):
+        del elements[_ICON]  # in the source's transfer syntax; a small picture of the same pixels (PS3.3 §F.7)
     rest = read_tail(tail, is_implicit=source == syntaxes.IMPLICIT, order=_order(source))
     yield _file_meta(meta, elements, target)
     yield from _with_long(_described(elements, image, source, target), long_values, source)

@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
 from shared.dicom import syntaxes
@@ -217,6 +218,22 @@ def test_without_pixel_data() -> None:
         found = pydicom.dcmread(BytesIO(b"".join(pieces)))
         assert found.file_meta.TransferSyntaxUID == syntaxes.EXPLICIT
         assert found == made
+
+
+@pytest.mark.parametrize(("is_encapsulated", "is_kept"), [(True, False), (False, True)])
+def test_icon(grey: Dataset, is_encapsulated: bool, is_kept: bool) -> None:
+    """An icon in the file's own compression goes; one that anybody can read stays (PS3.5 §A.4)."""
+    icon = Dataset()
+    icon.Rows, icon.Columns = 1, 2
+    icon.PixelData = encapsulate([b"codestream"]) if is_encapsulated else b"ab"
+    icon["PixelData"].VR = "OB"
+    icon["PixelData"].is_undefined_length = is_encapsulated
+    grey.IconImageSequence = [icon]
+    one = stored(file_of(grey))
+
+    found = pydicom.dcmread(BytesIO(transcoded(one, syntaxes.JPEG_2000_LOSSLESS)))
+
+    assert ("IconImageSequence" in found) is is_kept
 
 
 def test_bits(grey: Dataset) -> None:
