@@ -95,6 +95,10 @@ def test_corpus(path: Path, target: str) -> None:
     found = pydicom.dcmread(BytesIO(transcoded(one, target)))
 
     expected, origin = pixels_of(one), pydicom.dcmread(path)
+    if any(
+        "PixelData" in icon and icon["PixelData"].is_undefined_length for icon in origin.get("IconImageSequence", ())
+    ):
+        del origin.IconImageSequence  # `test_icon`
     before, after = elements_of(origin), elements_of(found)
     is_native = one.syntax in syntaxes.NATIVE and target == syntaxes.EXPLICIT
     read = judged(found, raw=found.PhotometricInterpretation not in {"YBR_RCT", "YBR_ICT"})
