@@ -455,9 +455,9 @@ class FeedWindow:
     Parameters
     ----------
     offset
-        Without times the sequence number before the first, else the number of entries to skip.
+        Without times the number before the first, as the reader was told it; else how many entries to skip.
     limit
-        Without times how many sequence numbers, else how many entries at most.
+        Without times how many such numbers, else how many entries at most.
     start, end
         Times, the first inclusive, the second not; both or none.
     sop_classes, modalities
@@ -477,9 +477,14 @@ class FeedWindow:
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """An entry of the change feed, and in which version its instance lives now; None: it is deleted."""
+    """An entry of the change feed, and in which version its instance lives now; None: it is deleted.
+
+    `number` is what its reader is told as its sequence: who sees some partitions alone must not learn from gaps how
+    much the others store.
+    """
 
     sequence: int
+    number: int
     key: InstanceKey
     partition_name: str
     action: ChangeAction

@@ -53,6 +53,7 @@ def parameters(statement: Any, given: Mapping[str, Any]) -> int:
 def _queries(sql: str) -> Iterator[str]:
     """Yield each query of a statement without those inside it; those inside begin with a parenthesis."""
     sql = re.sub(r"'[^']*'", "''", sql)
+    sql = re.sub(r"\bOVER \([^()]*\)", "OVER", sql)  # the order of a window is none of a query
     while found := _INNERMOST.search(sql):
         yield from re.split(r"\bUNION(?: ALL)?\b", found[0])
         sql = f"{sql[: found.start()]}…{sql[found.end() :]}"

@@ -5,12 +5,26 @@ SQLite that is so by itself, as one transaction writes at a time. Elsewhere thos
 the row of `change_feed_clock`, until the commit; so appending comes last in a transaction.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from shared.index.tables import change_feed, change_feed_clock, instance, partition
 from shared.model import ChangeAction, FeedEntry, FeedWindow, InstanceKey
@@ -74,22 +88,19 @@ def last_time(connection: Connection) -> datetime:
 
 
 def read_window(connection: Connection, window: FeedWindow) -> list[FeedEntry]:
-    """Return the entries of a window of sequence numbers or of time, with what has become of their instances."""
-    chosen = _filters(window)
+    """Return the entries of a window of numbers or of time, with what has become of their instances."""
+    seen = _keys(connection, window.partitions)
+    entries = _ENTRIES.where(*_filters(window), *_of(change_feed, seen))
+    asked: dict[str, object]
     if window.start is None or window.end is None:
-        within = (change_feed.c.sequence > bindparam("after"), change_feed.c.sequence <= bindparam("last"))
-        statement = _ENTRIES.where(*within, *chosen).order_by(change_feed.c.sequence)
         asked = {"after": window.offset, "last": min(window.offset + window.limit, _LAST_SEQUENCE)}
-        return _read(connection, statement, asked)
-    within = (change_feed.c.timestamp >= bindparam("start"), change_feed.c.timestamp < bindparam("end"))
-    statement = (
-        _ENTRIES.where(*within, *chosen)
-        .order_by(change_feed.c.timestamp, change_feed.c.sequence)
-        .limit(bindparam("limit"))
-        .offset(bindparam("offset"))
-    )
-    asked_in_time = {"start": window.start, "end": window.end, "limit": window.limit, "offset": window.offset}
-    return _read(connection, statement, asked_in_time)
+        statement = entries.where(_is_numbered(window, seen)).order_by(change_feed.c.sequence)
+    else:
+        asked = {"start": window.start, "end": window.end, "limit": window.limit, "offset": window.offset}
+        within = (change_feed.c.timestamp >= bindparam("start"), change_feed.c.timestamp < bindparam("end"))
+        ordered = entries.where(*within).order_by(change_feed.c.timestamp, change_feed.c.sequence)
+        statement = ordered.limit(bindparam("limit")).offset(bindparam("offset"))
+    return _numbered(connection, _read(connection, statement, asked), seen)
 
 
 def read_after(connection: Connection, sequence: int, limit: int) -> list[FeedEntry]:
@@ -97,13 +108,13 @@ def read_after(connection: Connection, sequence: int, limit: int) -> list[FeedEn
     return _read(connection, _AFTER, {"after": sequence, "limit": limit})
 
 
-def read_latest(connection: Connection, partitions: frozenset[str] | None, *, by_time: bool) -> FeedEntry | None:
-    """Return the entry with the latest time, or the highest sequence number; None where there is none.
+def read_latest(connection: Connection, partitions: frozenset[str] | None) -> FeedEntry | None:
+    """Return the newest entry, which has the highest number and the latest time; None where there is none.
 
     Of those in *partitions*, by their names in lower case; None: in all.
     """
-    statement = (_LATEST_BY_TIME if by_time else _LATEST).where(*_of(partitions))
-    found = _read(connection, statement, {})
+    seen = _keys(connection, partitions)
+    found = _numbered(connection, _read(connection, _LATEST.where(*_of(change_feed, seen)), {}), seen)
     return found[0] if found else None
 
 
@@ -127,6 +138,7 @@ def _read(connection: Connection, statement: Select[Any], asked: Mapping[str, ob
     return [
         FeedEntry(
             row.sequence,
+            row.sequence,
             InstanceKey(row.partition_id, row.study_uid, row.series_uid, row.sop_uid),
             row.partition_name,
             ChangeAction(row.action),
@@ -142,12 +154,39 @@ def _read(connection: Connection, statement: Select[Any], asked: Mapping[str, ob
 
 def _filters(window: FeedWindow) -> list[ColumnElement[bool]]:
     chosen = ((change_feed.c.sop_class_uid, window.sop_classes), (change_feed.c.modality, window.modalities))
-    filters = [column.in_(values) for column, values in chosen if values]
-    return filters + _of(window.partitions)
+    return [column.in_(values) for column, values in chosen if values]
 
 
-def _of(partitions: frozenset[str] | None) -> list[ColumnElement[bool]]:
-    return [] if partitions is None else [partition.c.folded_name.in_(sorted(partitions))]
+def _keys(connection: Connection, partitions: frozenset[str] | None) -> Sequence[int] | None:
+    """Return the keys of partitions by their names in lower case; None: of all."""
+    if partitions is None:
+        return None
+    return connection.execute(_KEYS, {"names": sorted(partitions)}).scalars().all()
+
+
+def _of(feed: FromClause, seen: Sequence[int] | None) -> list[ColumnElement[bool]]:
+    """Return the condition that entries of *feed* are of the partitions *seen*."""
+    return [] if seen is None else [feed.c.partition_id.in_(seen)]
+
+
+def _is_numbered(window: FeedWindow, seen: Sequence[int] | None) -> ColumnElement[bool]:
+    """Return the condition that the number of an entry, for who sees the partitions *seen*, is within a window."""
+    if seen is None:
+        return and_(change_feed.c.sequence > bindparam("after"), change_feed.c.sequence <= bindparam("last"))
+    page = select(_SEEN.c.sequence).where(*_of(_SEEN, seen)).order_by(_SEEN.c.sequence)
+    return change_feed.c.sequence.in_(page.limit(window.limit).offset(window.offset))
+
+
+def _numbered(connection: Connection, entries: list[FeedEntry], seen: Sequence[int] | None) -> list[FeedEntry]:
+    """Return *entries* with the numbers, from 1, that they have among those of the partitions *seen*."""
+    if seen is None or not entries:
+        return entries
+    numbers = Counter[int]()
+    sequences = sorted(entry.sequence for entry in entries)
+    for key in seen:
+        more = connection.execute(_COUNT, {"partition": key, "sequences": sequences}).scalars()
+        numbers.update(dict(zip(sequences, accumulate(more), strict=True)))
+    return [replace(entry, number=numbers[entry.sequence]) for entry in entries]
 
 
 _LAST_SEQUENCE = 2**63 - 1
@@ -189,7 +228,6 @@ _AFTER = (
     .limit(bindparam("limit"))
 )
 _LATEST = _ENTRIES.order_by(change_feed.c.sequence.desc()).limit(1)
-_LATEST_BY_TIME = _ENTRIES.order_by(change_feed.c.timestamp.desc(), change_feed.c.sequence.desc()).limit(1)
 _LAST = select(change_feed.c.sequence).order_by(change_feed.c.sequence.desc()).limit(1)
 _LAST_BEFORE = (
     select(change_feed.c.sequence)
@@ -197,6 +235,32 @@ _LAST_BEFORE = (
     .order_by(change_feed.c.timestamp.desc(), change_feed.c.sequence.desc())
     .limit(1)
 )
+_KEYS = select(partition.c.id).where(partition.c.folded_name.in_(bindparam("names", expanding=True)))
+_PAGE = (
+    select(
+        change_feed.c.sequence,
+        func.lag(change_feed.c.sequence, 1, 0).over(order_by=change_feed.c.sequence).label("before"),
+    )
+    .where(change_feed.c.sequence.in_(bindparam("sequences", expanding=True)))
+    .subquery("page")
+)
+_SEEN = change_feed.alias("seen")
+# One partition at a time: of several SQLite would read whole entries instead of the index.
+_COUNT = (
+    select(
+        select(func.count())
+        .where(
+            _SEEN.c.partition_id == bindparam("partition"),
+            _SEEN.c.sequence > _PAGE.c.before,
+            _SEEN.c.sequence <= _PAGE.c.sequence,
+        )
+        .correlate(_PAGE)
+        .scalar_subquery()
+    )
+    .select_from(_PAGE)
+    .order_by(_PAGE.c.sequence)
+)
+"""Of each entry, how many there are in a partition from behind the one before it."""
 _LIVE = (
     select(change_feed.c.sequence, instance.c.version.label("live"))
     .select_from(_WITH_INSTANCE)

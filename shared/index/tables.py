@@ -333,6 +333,7 @@ change_feed = Table(
     Column("modality", CS),
     Index(None, "timestamp"),  # windows of time; the sequence stands behind it in both engines
     Index(None, "version"),  # which entries tell of a version
+    Index(None, "partition_id"),  # counts for who may not see all of them
     sqlite_autoincrement=True,
 )
 

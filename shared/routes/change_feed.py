@@ -33,8 +33,7 @@ async def read_change_feed(request: Request, backend: Backend) -> Response:
 async def read_latest_change(request: Request, backend: Backend) -> Response:
     """Read the newest entry of the change feed; 204 where there is none."""
     base = _base(request, backend)
-    within = request.caller.within(Action.READ)
-    entry = await read_latest(within, backend, by_time=request.rules.feed_window == "time")
+    entry = await read_latest(request.caller.within(Action.READ), backend)
     if entry is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     if base is not None:

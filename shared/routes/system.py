@@ -76,12 +76,15 @@ async def list_partitions(request: Call, backend: Backend) -> Response:
     if not backend.settings.data_partitions:
         raise InvalidRequest("This service has no data partitions.")
     within = request.caller.within(Action.READ)
-    found = [
-        {"partitionKey": one.key, "partitionName": one.name, "createdDate": created.isoformat()}
-        for one, created in await backend.index.read(partitions.find_all)
-        if within is None or one.name.lower() in within
+    found = await backend.index.read(partitions.find_all)
+    seen = [(one, created) for one, created in found if within is None or one.name.lower() in within]
+    # Gaps in the keys would tell of others.
+    keys = [one.key for one, _ in seen] if within is None else range(1, len(seen) + 1)
+    listed = [
+        {"partitionKey": key, "partitionName": one.name, "createdDate": created.isoformat()}
+        for key, (one, created) in zip(keys, seen, strict=True)
     ]
-    return Response(orjson.dumps(found), media_type="application/json")
+    return Response(orjson.dumps(listed), media_type="application/json")
 
 
 @open_route(blueprint, "GET", "health/check")

@@ -32,9 +32,9 @@ async def read_entries(window: FeedWindow, backend: Backend) -> list[FeedEntry]:
     return await backend.index.read(change_feed.read_window, window)
 
 
-async def read_latest(partitions: frozenset[str] | None, backend: Backend, *, by_time: bool) -> FeedEntry | None:
+async def read_latest(partitions: frozenset[str] | None, backend: Backend) -> FeedEntry | None:
     """Return the newest entry in *partitions*, all for None; None where nothing has happened yet."""
-    return await backend.index.read(change_feed.read_latest, partitions, by_time=by_time)
+    return await backend.index.read(change_feed.read_latest, partitions)
 
 
 async def written(entries: Sequence[FeedEntry], base: Base | None, backend: Backend) -> ByteStream:
@@ -112,7 +112,7 @@ async def _metadata_of(versions: Sequence[int], base: str, backend: Backend) -> 
 
 def _document(entry: FeedEntry, live: int | None, metadata: Mapping[int, bytes]) -> bytes:
     fields = {
-        "sequence": entry.sequence,
+        "sequence": entry.number,
         "partitionName": entry.partition_name,
         "studyInstanceUid": entry.key.study,
         "seriesInstanceUid": entry.key.series,

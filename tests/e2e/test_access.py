@@ -193,6 +193,28 @@ def test_feed_of_other_clinic(guarded: Guarded, version: str) -> None:
     assert guarded.send("GET", f"/{version}/changefeed", nobody).status_code == 403
 
 
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_numbers_of_other_clinic(guarded: Guarded, version: str) -> None:
+    """What others store leaves no gap in the numbers that a caller sees, of entries and of partitions."""
+    one, owner = bearer(guarded.issuer.token("clinic-a-reader")), bearer(guarded.issuer.token("owner"))
+    path = f"/{version}/changefeed?includeMetadata=false"
+
+    def numbers(more: str = "") -> list[int]:
+        return [entry["sequence"] for entry in guarded.send("GET", f"{path}&limit=100{more}", one).json()]
+
+    before = numbers()
+    for partition in ("clinic-b", "clinic-a", "clinic-b", "clinic-b", "clinic-a"):
+        guarded.store(partition, owner)
+
+    assert numbers() == [*range(1, len(before) + 3)]
+    assert numbers(f"&offset={len(before)}") == [len(before) + 1, len(before) + 2]
+    assert numbers(f"&offset={len(before) + 2}") == numbers("&modality=XX") == []
+    latest = guarded.send("GET", f"/{version}/changefeed/latest?includeMetadata=false", one).json()
+    assert latest["sequence"] == len(before) + 2
+    [partition] = guarded.send("GET", f"/{version}/partitions", one).json()
+    assert partition["partitionKey"] == 1
+
+
 def test_delete(guarded: Guarded) -> None:
     """A reader deletes nothing, an owner of one clinic deletes there alone."""
     uid = {"StudyInstanceUID": "9.1"}

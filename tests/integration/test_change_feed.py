@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from shared.backend import Backend, open_backend
-from shared.index.change_feed import last_time, read_after, read_window
+from shared.index.change_feed import last_time, read_after, read_latest, read_window
 from shared.index.instances import delete
 from shared.index.migrate import migrate
+from shared.index.partitions import find_or_add
 from shared.index.publishing import publish, reserve
 from shared.index.tables import change_feed
 from shared.model import FeedWindow, Scope
@@ -78,6 +79,33 @@ def test_windows(connection: Connection) -> None:
 
     assert entries == read_window(connection, FeedWindow(0, 10, _FIRST, NOW + timedelta(seconds=2)))
     assert [entry.live for entry in entries] == [again, entries[1].version, again, again]
+
+
+@pytest.mark.parametrize("names", [{"a"}, {"a", "c"}, {"c", "nowhere"}, {"nowhere"}])
+def test_numbers_of_some_partitions(connection: Connection, names: set[str]) -> None:
+    """Who sees some partitions alone has their entries numbered without gaps, in each window, chosen or not."""
+    keys = [find_or_add(connection, name, NOW).key for name in ("a", "b", "c")]
+    for number in range(60):
+        data_set = {**uids(1, 1, number), "Modality": "CT" if number % 4 else "MR"}
+        store(connection, data_set, partition=keys[number * 7 % 3 if number % 5 else 1])
+    every = read_window(connection, FeedWindow(0, 10_000))
+    mine = [entry for entry in every if entry.partition_name in names]
+    wanted = [(number, entry.sequence) for number, entry in enumerate(mine, 1)]
+    is_mr = {entry.sequence for entry in mine if entry.modality == "MR"}
+
+    def read(window: FeedWindow, *modalities: str) -> list[tuple[int, int]]:
+        window = replace(window, modalities=modalities, partitions=frozenset(names))
+        return [(entry.number, entry.sequence) for entry in read_window(connection, window)]
+
+    for offset, limit in ((0, 100), (0, 5), (5, 5), (7, 100), (100, 5)):
+        by_number = FeedWindow(offset, limit)
+        by_time = replace(by_number, start=_FIRST, end=NOW + timedelta(seconds=1))
+        page = wanted[offset : offset + limit]
+        assert read(by_number) == read(by_time) == page
+        assert read(by_number, "MR") == [one for one in page if one[1] in is_mr]
+        assert read(by_time, "MR") == [one for one in wanted if one[1] in is_mr][offset : offset + limit]
+    latest = read_latest(connection, frozenset(names))
+    assert (None if latest is None else (latest.number, latest.sequence)) == (wanted[-1] if wanted else None)
 
 
 async def test_slow_writer(backends: list[Backend]) -> None:
