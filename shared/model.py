@@ -20,6 +20,8 @@ class Level(Enum):
     SERIES = "series"
     INSTANCE = "instance"
 
+    __hash__ = object.__hash__  # they are keys everywhere, and Enum's own hashes the name, in Python
+
 
 class ChangeAction(Enum):
     """What a change feed entry tells; the values are those on the wire."""

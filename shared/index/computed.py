@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, func, select
 
 from shared.dicom.attributes import COMPUTED, TRANSFER_SYNTAXES, tag_of
 from shared.index.tables import instance, series
 from shared.model import Level, Query
 
+_IDS: BindParameter[int] = bindparam("ids", expanding=True)
 _Compute: TypeAlias = Callable[[Connection, Sequence[int]], dict[int, Any]]
 
 
@@ -47,9 +48,10 @@ def _sorted(found: Sequence[tuple[Mapping[Level, int], int]], level: Level) -> l
 
 def _count(member: ColumnElement[int]) -> _Compute:
     """Return a function that counts rows by their study or series, *member*, as an attribute of VR IS."""
+    statement = select(member, func.count()).where(member.in_(_IDS)).group_by(member)
 
     def count(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
-        rows = connection.execute(select(member, func.count()).where(member.in_(ids)).group_by(member))
+        rows = connection.execute(statement, {"ids": ids}).all()
         return {number: {"vr": "IS", "Value": [total]} for number, total in rows}
 
     return count
@@ -57,13 +59,12 @@ def _count(member: ColumnElement[int]) -> _Compute:
 
 def _distinct(member: ColumnElement[int], column: ColumnElement[str], vr: str) -> _Compute:
     """Return a function that gathers the values of a *column* by study; code strings are upper case (PS3.5 §6.2)."""
+    several = select(member, column).where(member.in_(_IDS), column.is_not(None))
+    statement = several.distinct().order_by(member, column)
 
     def gather(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
-        rows = connection.execute(
-            select(member, column).where(member.in_(ids), column.is_not(None)).distinct().order_by(member, column)
-        )
         gathered: dict[int, Any] = {}
-        for number, value in rows:
+        for number, value in connection.execute(statement, {"ids": ids}).all():
             gathered.setdefault(number, {"vr": vr, "Value": []})["Value"].append(value.upper() if vr == "CS" else value)
         return gathered
 
@@ -71,13 +72,12 @@ def _distinct(member: ColumnElement[int], column: ColumnElement[str], vr: str) -
 
 
 def _transfer_syntaxes(connection: Connection, versions: Sequence[int]) -> dict[int, Any]:
-    rows = connection.execute(
-        select(instance.c.version, instance.c.transfer_syntax_uid).where(instance.c.version.in_(versions))
-    )
+    rows = connection.execute(_SYNTAXES, {"ids": versions}).all()
     return {version: {"vr": "UI", "Value": [syntax]} for version, syntax in rows}
 
 
 _INSTANCE = Level.INSTANCE
+_SYNTAXES = select(instance.c.version, instance.c.transfer_syntax_uid).where(instance.c.version.in_(_IDS))
 _COMPUTE: Mapping[str, _Compute] = {
     tag_of("ModalitiesInStudy"): _distinct(series.c.study_id, series.c.modality, "CS"),
     tag_of("SOPClassesInStudy"): _distinct(instance.c.study_id, instance.c.sop_class_uid, "UI"),
