@@ -10,7 +10,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Any, NamedTuple, TypeAlias
 
-from shared.dicom.data_dictionary import entry
+from shared.dicom.data_dictionary import entry, private_vr
 from shared.dicom.elements import BINARY, LONG, MAX_CHARACTERS, READERS, Dataset, Reader
 
 
@@ -188,10 +188,8 @@ def _standard_vr(tag: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _private_vr(tag: int, creator: str) -> str:
-    from pydicom.datadict import private_dictionary_VR  # few files need it, and pydicom takes long to import
-
     try:
-        return private_dictionary_VR(tag, creator)
+        return private_vr(tag, creator)
     except KeyError:
         return "UN"
 

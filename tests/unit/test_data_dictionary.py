@@ -1,12 +1,15 @@
 """The data dictionary says what pydicom's says (`shared/dicom/data_dictionary.py`)."""
 
+from collections.abc import Callable
+
 import pytest
 from pydicom import datadict
 from pydicom._dicom_dict import DicomDictionary, RepeatersDictionary
+from pydicom._private_dict import private_dictionaries
 from pydicom.charset import convert_encodings
 
 from shared.dicom.charset import _ORDINARY
-from shared.dicom.data_dictionary import entry, keyword_for_tag, tag_for_keyword
+from shared.dicom.data_dictionary import entry, keyword_for_tag, private_vr, tag_for_keyword
 
 
 def test_every_tag() -> None:
@@ -30,6 +33,32 @@ def test_repeating(digits: str) -> None:
                 entry(tag)
         else:
             assert entry(tag) == known
+
+
+def test_private() -> None:
+    """Each row of each creator, in one block and in another, has the VR that pydicom finds."""
+    found = 0
+    for creator, rows in private_dictionaries.items():
+        for mask in rows:
+            for block, digit in (("10", "1"), ("A5", "F")):
+                name = mask[:4].replace("x", digit) + mask[4:].replace("xx", block)
+                assert _or_none(private_vr, name, creator) == _or_none(datadict.private_dictionary_VR, name, creator)
+                found += 1
+    assert found > 20_000
+
+
+def _or_none(vr_of: Callable[[int, str], str], name: str, creator: str) -> str | None:
+    try:
+        return vr_of(int(name, 16), creator)
+    except KeyError:
+        return None
+
+
+@pytest.mark.parametrize(("tag", "creator"), [(0x00091001, "nobody"), (0x000910FF, "SIEMENS CT VA0  COAD"), (1, "")])
+def test_unknown_private(tag: int, creator: str) -> None:
+    """Neither a creator that is not known has a VR, nor an element that its creator does not have."""
+    with pytest.raises(KeyError):
+        private_vr(tag, creator)
 
 
 @pytest.mark.parametrize("tag", [0x00091001, 0x00090010, 0x0008FFFF, 0xFFFFFFFF])

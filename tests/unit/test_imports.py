@@ -40,6 +40,13 @@ def test_app() -> None:
     assert loaded_by("import function_app") == set()
 
 
+def test_private_elements() -> None:
+    """A file with private elements is read without pydicom, which would be half as much memory again."""
+    name, element = "SIEMENS CT VA0  COAD", 0x00191010
+    script = f"from shared.dicom.data_dictionary import private_vr; assert private_vr({element}, {name!r}) == 'IS'"
+    assert loaded_by(script) == set()
+
+
 @pytest.mark.parametrize(
     ("module", "needs"),
     [
