@@ -74,10 +74,22 @@ class IncompleteAnswer(Exception):
 
 
 def measure(storage: str, data: Path, options: Options) -> Iterator[Result]:
-    """Yield the result of each row as soon as it is measured."""
-    for workers, rows in groupby(ROWS, lambda row: row.workers or options.workers):
+    """Yield the result of each row as soon as it is measured.
+
+    Rows that read have processes of their own: the memory that a Store took is not theirs.
+    """
+    raw: dict[int, RawRates] = {}
+    groups = groupby(ROWS, lambda row: (row.workers or options.workers, row.reads))
+    for number, ((workers, reads), rows) in enumerate(groups):
         with running(storage, data / f"service-{workers}", workers) as service:
-            yield from _measure_rows(list(rows), storage, data, service, options)
+            found = list(rows)
+            # Imports, connections and caches are not what a row costs.
+            if reads:
+                for row in found:
+                    send(_job(_reading_warm_up(row), service, options))
+            else:
+                send(_job(_WARM_UP, service, replace(options, run=options.run - number)))
+            yield from _measure_rows(found, storage, data, service, options, raw)
 
 
 def measure_large(data: Path, options: Options) -> Iterator[Result]:
@@ -139,12 +151,8 @@ def _large_job(row: Row, shape: Shape, service: Service, options: Options) -> Jo
 
 
 def _measure_rows(
-    rows: Sequence[Row], storage: str, data: Path, service: Service, options: Options
+    rows: Sequence[Row], storage: str, data: Path, service: Service, options: Options, raw: dict[int, RawRates]
 ) -> Iterator[Result]:
-    # Imports, connections and caches are not what a row costs.
-    for row in (_WARM_UP, *(_reading_warm_up(row) for row in rows if row.transaction is not Transaction.STORE)):
-        send(_job(row, service, options))
-    raw: dict[int, RawRates] = {}
     for row in rows:
         if row.raw and row.concurrency not in raw:
             raw[row.concurrency] = _raw(row, data / f"raw-{row.concurrency}", service, options)

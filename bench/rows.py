@@ -91,6 +91,11 @@ class Row:
     workers: int = 0
     marks: tuple[Mark, ...] = ()
 
+    @property
+    def reads(self) -> bool:
+        """Whether it leaves what is stored as it is."""
+        return self.transaction is not Transaction.STORE
+
 
 _STORE_CPU = Mark("cpu_ms", 2.5, ("embedded",))
 _REPORT_CPU = Mark("cpu_ms", 6, ("embedded",))
