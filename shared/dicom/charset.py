@@ -32,10 +32,17 @@ _MISSPELT = re.compile(r"ISO[^_]IR|(?!ISO 2022 IR )ISO.2022.IR.")
 _ORDINARY: Mapping[tuple[str, ...], str] = {
     ("",): "iso8859",
     ("ISO_IR 6",): "iso8859",
+    ("ISO_IR 13",): "shift_jis",
     ("ISO_IR 100",): "latin_1",
+    ("ISO_IR 101",): "iso8859_2",
+    ("ISO_IR 109",): "iso8859_3",
+    ("ISO_IR 110",): "iso8859_4",
+    **{(f"ISO_IR {number}",): f"iso_ir_{number}" for number in (126, 127, 138, 144, 148, 166)},
     ("ISO_IR 192",): "UTF8",
+    ("GB18030",): "GB18030",
+    ("GBK",): "GBK",
 }
-"""What pydicom calls the sets that nearly all files name: for these it need not be imported, which takes long."""
+"""What pydicom calls the sets without code extensions: for these it need not be imported, which takes long."""
 
 
 class Charset(NamedTuple):
