@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, false, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, bindparam, false, func, or_, select, true
 
 from shared.dicom.attributes import DATE_TIMES, tag_of
 from shared.dicom.values import NUMBERS
@@ -24,7 +24,7 @@ from shared.index.matching import (
     parts,
 )
 from shared.index.tables import external_key, instance, query_tag_value, request_item, series, study
-from shared.model import Condition, Kept, Level, Query
+from shared.model import Condition, Kept, Level, Query, Scope
 
 TABLES: Mapping[Level, Table] = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 KEYS: Mapping[Level, ColumnElement[int]] = {
@@ -41,6 +41,9 @@ _LEVELS = tuple(Level)
 # Of subqueries: the statement around them may select from the same tables.
 _member, _counted = series.alias("member"), instance.alias("counted")
 _parent, _child = study.alias("parent"), series.alias("child")
+PARTITION: ColumnElement[int] = bindparam("partition")
+"""As `parameters` has it."""
+
 _FEW = 300
 """Studies or series whose numbers are put into a statement: SQL Server takes 2,100 values."""
 
@@ -51,13 +54,10 @@ _Clause: TypeAlias = Callable[[Connection, Condition, Query], ColumnElement[bool
 
 
 def narrowed(connection: Connection, query: Query) -> Iterator[ColumnElement[bool]]:
-    """Yield the clauses of the scope and of the conditions above the query's level."""
+    """Yield the clauses of the conditions above the query's level."""
     for level in _LEVELS[: _LEVELS.index(query.level)]:
-        asked = any(condition.attribute.level is level for condition in query.conditions)
-        parent = _PARENT[query.level, level]
-        if asked:
-            yield _of_parents(connection, query, level, parent)
-    yield from _within(query, query.level)
+        if any(condition.attribute.level is level for condition in query.conditions):
+            yield _of_parents(connection, query, level, _PARENT[query.level, level])
 
 
 def clauses_of(connection: Connection, query: Query, level: Level) -> list[ColumnElement[bool]]:
@@ -89,36 +89,40 @@ def _refuse_lower(query: Query) -> None:
 def _of_parents(connection: Connection, query: Query, level: Level, parent: ColumnElement[int]) -> ColumnElement[bool]:
     """Return the clause that the study or series of a row, *parent*, matches the conditions of that level."""
     table, key = TABLES[level], KEYS[level]
-    clauses = [table.c.partition_id == query.scope.partition, *_within(query, level)]
+    clauses = [table.c.partition_id == PARTITION, *within(query.scope, level)]
     clauses += clauses_of(connection, query, level)
-    few = _few(connection, select(key).where(*clauses))
+    few = _few(connection, select(key).where(*clauses), query)
     if few is not None:
         return parent.in_(few)
     return select(key).where(key == parent, *clauses).exists()
 
 
-def _few(connection: Connection, statement: Select[Any]) -> list[int] | None:
+def _few(connection: Connection, statement: Select[Any], query: Query) -> list[int] | None:
     """Return the numbers that a statement selects; None when they are many."""
-    rows = connection.execute(statement.limit(_READ + 1)).scalars().all()
+    rows = connection.execute(statement.limit(_READ + 1), parameters(query.scope)).scalars().all()
     numbers = sorted(set(rows))  # the series of a study each give its number
     return None if len(rows) > _READ or len(numbers) > _FEW else numbers
 
 
-def _within(query: Query, level: Level) -> Iterator[ColumnElement[bool]]:
-    """Yield the clauses of the study and series that the path names, for the table of a *level*."""
-    scope = query.scope
+def parameters(scope: Scope) -> dict[str, object]:
+    """Return what a statement is executed with that has clauses of this module."""
+    return {"partition": scope.partition, "study": scope.study, "series": scope.series}
+
+
+def within(scope: Scope, level: Level) -> Iterator[ColumnElement[bool]]:
+    """Yield the clauses of the study and series that *scope* names, for the table of a *level*."""
     if scope.study is None:
         return
     study_id = (
         select(_parent.c.id)
-        .where(_parent.c.partition_id == scope.partition, _parent.c.study_uid == scope.study)
+        .where(_parent.c.partition_id == PARTITION, _parent.c.study_uid == bindparam("study"))
         .scalar_subquery()
     )
     if scope.series is None or level is Level.STUDY:
         yield (study.c.id if level is Level.STUDY else TABLES[level].c.study_id) == study_id
         return
     series_id = select(_child.c.id).where(
-        _child.c.partition_id == scope.partition, _child.c.series_uid == scope.series, _child.c.study_id == study_id
+        _child.c.partition_id == PARTITION, _child.c.series_uid == bindparam("series"), _child.c.study_id == study_id
     )
     yield (series.c.id if level is Level.SERIES else instance.c.series_id) == series_id.scalar_subquery()
 
@@ -174,8 +178,8 @@ def _of_series(connection: Connection, condition: Condition, query: Query) -> Co
 
 
 def _has_series(connection: Connection, clause: ColumnElement[bool], query: Query) -> ColumnElement[bool]:
-    found = select(_member.c.study_id).where(_member.c.partition_id == query.scope.partition, clause)
-    few = _few(connection, found)
+    found = select(_member.c.study_id).where(_member.c.partition_id == PARTITION, clause)
+    few = _few(connection, found, query)
     if few is not None:
         return study.c.id.in_(few)
     return select(_member.c.id).where(_member.c.study_id == study.c.id, clause).exists()
@@ -252,7 +256,7 @@ def _of_tag(connection: Connection, condition: Condition, query: Query) -> Colum
         attribute, query_tag_value.c.number if attribute.vr in NUMBERS else query_tag_value.c.text, condition.value
     )
     of_tag = (query_tag_value.c.partition_id == partition, query_tag_value.c.tag_id == attribute.number)
-    few = _few(connection, select(query_tag_value.c.owner_id).where(*of_tag, clause))
+    few = _few(connection, select(query_tag_value.c.owner_id).where(*of_tag, clause), query)
     return key.in_(few) if few is not None else mine.where(clause).exists()
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, bindparam, func, select
 
 from shared.index.computed import compute
-from shared.index.conditions import KEYS, TABLES, clauses_of, narrowed
+from shared.index.conditions import KEYS, PARTITION, TABLES, clauses_of, narrowed, parameters, within
 from shared.index.tables import instance, series, study
 from shared.model import Level, Match, Query, Scope
 
@@ -35,7 +36,8 @@ def search(connection: Connection, query: Query) -> tuple[list[Match], bool]:
     InvalidRequest
         When a value is not one of its attribute's VR, or the attribute is not one of the query's level.
     """
-    keys = connection.execute(_page(connection, query)).scalars().all()
+    asked = {**parameters(query.scope), "limit": query.limit + 1, "offset": query.offset}
+    keys = connection.execute(_page(connection, query), asked).scalars().all()
     page = keys[: query.limit]
     rows = connection.execute(_ROWS[query.level], {"keys": page}).all() if page else []
     found = list(_found(rows, query))
@@ -48,11 +50,24 @@ def search(connection: Connection, query: Query) -> tuple[list[Match], bool]:
 
 def _page(connection: Connection, query: Query) -> Select[Any]:
     """Select the keys of the page and of one row more."""
-    key, table = KEYS[query.level], TABLES[query.level]
+    scope = query.scope
+    if not query.conditions:
+        return _unconditional(query.level, Scope(0, scope.study and "", scope.series and ""))
+    clauses = [*narrowed(connection, query), *clauses_of(connection, query, query.level)]
+    return _selected(query.level, [*within(scope, query.level), *clauses])
+
+
+@cache
+def _unconditional(level: Level, scope: Scope) -> Select[Any]:
+    """Select the same for all scopes that name as much as *scope*: to compose it takes longer than to run it."""
+    return _selected(level, [*within(scope, level)])
+
+
+def _selected(level: Level, clauses: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    key = KEYS[level]
     # The partition begins the keys of the indexes.
-    clauses = [table.c.partition_id == query.scope.partition, *narrowed(connection, query)]
-    clauses += clauses_of(connection, query, query.level)
-    return select(key).where(*clauses).order_by(key.desc()).limit(query.limit + 1).offset(query.offset)
+    selected = select(key).where(TABLES[level].c.partition_id == PARTITION, *clauses).order_by(key.desc())
+    return selected.limit(bindparam("limit")).offset(bindparam("offset"))
 
 
 def _rows(level: Level) -> Select[Any]:

@@ -190,7 +190,8 @@ async def respond(http: HttpRequest, endpoint: Endpoint) -> Response:
         rules = rules_of(http.path_params["version"])
         versioned = True
         context = backend()
-        call.address = client_address(http, context.settings.trusted_proxies)
+        if context.settings.trusted_proxies:
+            call.address = client_address(http, context.settings.trusted_proxies)
         check_head(http, context.settings)
         call.custom = audit.custom_headers(http.headers)
         call.partition, call.uids = _named(http)

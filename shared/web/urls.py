@@ -135,12 +135,12 @@ def client_address(request: Request, trusted_proxies: str = "") -> str:
 
 def is_proxy(request: Request, networks: Networks) -> bool:
     """Whether the request was sent by one of our proxies."""
-    return _is_within(client_address(request), networks)
+    return bool(networks) and _is_within(client_address(request), networks)
 
 
 def _is_within(address: str, networks: Networks) -> bool:
     try:
-        return bool(networks) and any(ip_address(address) in network for network in networks)
+        return any(ip_address(address) in network for network in networks)
     except ValueError:
         return False
 
