@@ -42,7 +42,11 @@ _ORDINARY: Mapping[tuple[str, ...], str] = {
     ("GB18030",): "GB18030",
     ("GBK",): "GBK",
 }
-"""What pydicom calls the sets without code extensions: for these it need not be imported, which takes long."""
+"""What pydicom calls the sets without code extensions: for these it need not be imported, which takes long.
+
+Where it is, `from pydicom import` comes first: threads that begin with different ones of its modules, which import each
+other in a circle, get them half made.
+"""
 
 
 class Charset(NamedTuple):
@@ -66,15 +70,15 @@ def charset_of(terms: tuple[str, ...]) -> Charset:
 
 
 def _encodings(terms: tuple[str, ...]) -> list[str]:
-    from pydicom.charset import convert_encodings
+    from pydicom import charset
 
-    return convert_encodings([_known(term) for term in terms])
+    return charset.convert_encodings([_known(term) for term in terms])
 
 
 def _known(term: str) -> str:
-    from pydicom.charset import python_encoding
+    from pydicom import charset
 
-    if term in python_encoding or _MISSPELT.match(term) or term.lower() in _python_names():
+    if term in charset.python_encoding or _MISSPELT.match(term) or term.lower() in _python_names():
         return term
     return ""
 
@@ -86,9 +90,9 @@ def _python_names() -> frozenset[str]:
     pydicom asks Python for any name, but some codecs give lone surrogates, which JSON cannot hold, or are slow by
     design, and Python remembers each name it was asked for.
     """
-    from pydicom.charset import python_encoding
+    from pydicom import charset
 
-    names = {*python_encoding.values(), *(f"cp{page}" for page in range(1250, 1259))}
+    names = {*charset.python_encoding.values(), *(f"cp{page}" for page in range(1250, 1259))}
     return frozenset(
         {codecs.lookup(name).name for name in names} | {"ascii", "utf8", "latin1", "latin-1", "iso-8859-1"}
     )
@@ -99,9 +103,9 @@ def _decoder(encodings: list[str], delimiters: set[int]) -> Callable[[bytes], st
 
     def decode(value: bytes) -> str:
         if ESCAPE in value:
-            from pydicom.charset import decode_bytes
+            from pydicom import charset
 
-            return decode_bytes(value, encodings, delimiters).replace(_CHINESE, "")
+            return charset.decode_bytes(value, encodings, delimiters).replace(_CHINESE, "")
         if value.isascii():  # all first character sets agree there
             return value.decode("ascii")
         return value.decode(first, "replace")

@@ -18,17 +18,16 @@ def reread(element: bytes, *, is_implicit: bool, order: str) -> bytes:
     UnreadableFile
         When pydicom cannot make sense of it either.
     """
-    from pydicom.filebase import DicomBytesIO  # pydicom takes long to import, and few files need it
-    from pydicom.filereader import read_dataset
-    from pydicom.filewriter import write_dataset
+    # pydicom takes long to import, and few files need it; why it is imported like this `charset.py` says.
+    from pydicom import filebase, filereader, filewriter
 
     try:
-        dataset = read_dataset(BytesIO(element), is_implicit, order == "<")
+        dataset = filereader.read_dataset(BytesIO(element), is_implicit, order == "<")
         for _ in dataset.iterall():  # makes pydicom take raw values apart, so that it writes them anew
             pass
-        clean = DicomBytesIO()
+        clean = filebase.DicomBytesIO()
         clean.is_little_endian, clean.is_implicit_VR = True, False
-        write_dataset(clean, dataset)
+        filewriter.write_dataset(clean, dataset)
     except Exception as error:  # pydicom raises whatever a broken value leads it to
         raise UnreadableFile("pydicom cannot read it either") from error
     return clean.getvalue()

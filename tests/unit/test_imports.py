@@ -64,3 +64,36 @@ def test_private_elements() -> None:
 def test_family(module: str, needs: set[str]) -> None:
     """Each family of routes loads what it needs and no more."""
     assert loaded_by(f"import {module}") <= needs
+
+
+_FIRST_AT_ONCE = """
+from importlib import import_module
+from threading import Barrier, Thread
+from shared.dicom.charset import charset_of
+from shared.dicom.reread import reread
+
+def japanese():
+    charset_of(("", "ISO 2022 IR 87")).name(b"\\x1b$B;3ED")
+
+def damaged():
+    reread(bytes.fromhex("080005004353000000000000"), is_implicit=False, order="<")
+
+def transcoded():
+    import_module("shared.dicom.transcoding")
+
+def run(work):
+    barrier.wait()
+    work()
+
+barrier = Barrier(9)
+threads = [Thread(target=run, args=[work]) for work in (japanese, damaged, transcoded) * 3]
+[one.start() for one in threads]
+[one.join() for one in threads]
+"""
+
+
+def test_threads_at_once() -> None:
+    """Threads that all need pydicom first, each for something else, all get it whole."""
+    done = subprocess.run([sys.executable, "-c", _FIRST_AT_ONCE], cwd=_ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
